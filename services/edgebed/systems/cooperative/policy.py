@@ -104,6 +104,10 @@ class View:
         beta = self.network.link_failure_rate[self.source[:, None], nodes] * scale
         return np.exp(-self.execution_at(nodes) * alpha - self.transmission_to(nodes) * beta)
 
+    def sending_backlog_to(self, nodes: Integers) -> Floats:
+        """Seconds of work in the own sending queue to each of the given nodes, shape (rows, k); 0 to itself."""
+        return np.take_along_axis(self.sending_backlog_s, nodes, axis=1)
+
     @cached_property
     def everyone(self) -> Integers:
         """(rows, N) every node in every row: ask this to ask all."""
