@@ -21,7 +21,9 @@ So that tuning does not begin with a dip, the critic learns the values of the po
 moves: `warmup_epochs` on the first batch, because the critic of the log has learned those of the log's policy.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -137,11 +139,11 @@ class Ppo:
         # The old probabilities.
         old = torch.empty((busy, 1), device=self.device)
         entropy = 0.0
-        for part in _chunks(busy):
-            h1, h2, _, _ = self._buffers(part.stop - part.start)
-            self.actor.forward(self.actor.fold(self._static), dynamic[part], agent[part], h1, h2)
-            log_pi, pi = self._policy(h2, penalty[part])
-            torch.gather(log_pi, 1, action[part], out=old[part])
+        for chunk in _chunks(busy):
+            h1, h2, _, _ = self._buffers(chunk.stop - chunk.start)
+            self.actor.forward(self.actor.fold(self._static), dynamic[chunk], agent[chunk], h1, h2)
+            log_pi, pi = self._policy(h2, penalty[chunk])
+            torch.gather(log_pi, 1, action[chunk], out=old[chunk])
             entropy -= float((pi * log_pi).sum())
 
         # Epochs of minibatches; the actor learns from the rows of each that have a task.
@@ -159,7 +161,7 @@ class Ppo:
                     x, who = torch.index_select(dynamic, 0, index), torch.index_select(agent, 0, index)
                 self._step_critic(x, who, torch.index_select(goal, 0, index))
         self.updates += 1
-        decisions = busy * s.epochs
+        decisions = busy * max(s.epochs, 1)
         return {
             "reward": float(t.own_reward.sum() / busy),
             "valueError": value_error,
@@ -168,10 +170,30 @@ class Ppo:
             "clipped": clipped / decisions,
         }
 
+    def tensors(self) -> dict[str, Tensor]:
+        """For checkpoints."""
+        return {"actor": self.actor.flat, "critic": self.critic.flat}
+
+    def optimisers(self) -> dict[str, Adam]:
+        """For checkpoints."""
+        return {"actor.adam": self.actor_adam, "critic.adam": self.critic_adam}
+
+    def numbers(self) -> dict[str, Any]:
+        """For checkpoints: the rewards' scale, which the first batch may have fixed."""
+        return {"rewardScale": self.reward_scale}
+
+    def set_numbers(self, numbers: Mapping[str, Any]) -> None:
+        """For checkpoints."""
+        scale = numbers["rewardScale"]
+        self.reward_scale = None if scale is None else (float(scale[0]), float(scale[1]))
+
     def _rewards(self, t: Transitions) -> NDArray[np.float32]:
         """(E, T, N) what each agent gets in each slot, normalised."""
         if self.reward_scale is None:
-            self.reward_scale = (float(t.team_reward.mean(dtype=np.float64)), float(t.team_reward.std(dtype=np.float64)) or 1.0)
+            self.reward_scale = (
+                float(t.team_reward.mean(dtype=np.float64)),
+                float(t.team_reward.std(dtype=np.float64)) or 1.0,
+            )
         if self.settings.own_reward:
             return t.own_reward
         mean, std = self.reward_scale

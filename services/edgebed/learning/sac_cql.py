@@ -21,8 +21,9 @@ order of summation.
     targets:                             <------------------------->
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,9 +74,11 @@ class SacCql:
         self.gradient = torch.zeros_like(self.parameters)
         self.targets = torch.zeros(sum(counts[:3]), device=self.device)
         shapes = (q, q, v, q)
-        self.q1, self.q2, self.v, self.actor = map(Perceptron, self.parameters.split(counts), shapes)
-        self._q1, self._q2, self._v, self._actor = map(Perceptron, self.gradient.split(counts), shapes)
-        self.q1_target, self.q2_target, self.v_target = map(Perceptron, self.targets.split(counts[:3]), shapes[:3])
+        self.q1, self.q2, self.v, self.actor = map(Perceptron, torch.split(self.parameters, counts), shapes)
+        self._q1, self._q2, self._v, self._actor = map(Perceptron, torch.split(self.gradient, counts), shapes)
+        self.q1_target, self.q2_target, self.v_target = map(
+            Perceptron, torch.split(self.targets, counts[:3]), shapes[:3]
+        )
         for network in (self.q1, self.q2, self.v, self.actor):
             network.draw(self.rng)
         self.targets.copy_(self.parameters[: len(self.targets)])
@@ -132,7 +135,9 @@ class SacCql:
         distinct, tasks_now, place_now = self._merge(every)
         distinct_next, tasks_next, place_next = self._merge(every + n)
         idle, busy, busy_next = len(distinct), len(tasks_now), len(tasks_next)
-        place_next = (place_next - len(distinct_next)) % max(len(distinct_next) + busy_next, 1)  # there tasks come first
+        place_next = (place_next - len(distinct_next)) % max(
+            len(distinct_next) + busy_next, 1
+        )  # there tasks come first
         index = np.concatenate([distinct, tasks_now, tasks_next, distinct_next])
         current, tasks = slice(0, idle + busy), slice(idle, idle + busy + busy_next)
         count = self._tensor(np.bincount(place_now, minlength=idle + busy).astype(np.float32))
@@ -165,7 +170,9 @@ class SacCql:
         self.v_target.forward(self.v_target.fold(self._static), x, who, h1, h2)
         v_next = torch.mv(h2, self.v_target.weight2[:, 0]).add_(self.v_target.bias2)
         q_goals, v_goals = (
-            torch.zeros_like(count).index_add_(0, before, torch.index_select(after, 0, following).mul_(s.discount).add_(reward))
+            torch.zeros_like(count).index_add_(
+                0, before, torch.index_select(after, 0, following).mul_(s.discount).add_(reward)
+            )
             for after in (q_next, v_next)
         )
 
@@ -173,7 +180,10 @@ class SacCql:
         x, who = dynamic[current], agent[current]
         h1, h2, d1, d2 = (buffer[: len(x)] for buffer in (self._h1, self._h2, self._d1, self._d2))
         considered = penalty[:busy].scatter(1, action, 0)
-        for network, gradient, q_task in ((self.q1, self._q1, self._q[0, :busy]), (self.q2, self._q2, self._q[1, :busy])):
+        for network, gradient, q_task in (
+            (self.q1, self._q1, self._q[0, :busy]),
+            (self.q2, self._q2, self._q[1, :busy]),
+        ):
             network.forward(network.fold(self._static), x, who, h1, h2)
             torch.addmm(network.bias2[:n], h2[idle:], network.weight2[:, :n], out=q_task)
             q_none = torch.mv(h2[:idle], network.weight2[:, n]).add_(network.bias2[n])
@@ -208,6 +218,21 @@ class SacCql:
         self.adam.step(self.gradient)
         self.targets.lerp_(self.parameters[: len(self.targets)], s.tau)
         self.updates += 1
+
+    def tensors(self) -> dict[str, Tensor]:
+        """For checkpoints."""
+        return {"parameters": self.parameters, "targets": self.targets}
+
+    def optimisers(self) -> dict[str, Adam]:
+        """For checkpoints."""
+        return {"adam": self.adam}
+
+    def numbers(self) -> dict[str, Any]:
+        """For checkpoints: nothing, since the rewards' scale follows from the transitions."""
+        return {}
+
+    def set_numbers(self, numbers: Mapping[str, Any]) -> None:
+        """For checkpoints."""
 
     def _merge(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Distinct rows without a task; rows with one; and for each of `rows` its place in the two, one after the other."""
