@@ -20,8 +20,25 @@ from edgebed.systems.cooperative.lifecycle import TaskState
 from edgebed.systems.cooperative.log import TaskLog
 from edgebed.systems.cooperative.network import Network
 from edgebed.systems.cooperative.policy import Answers, Integers, Policy, View
-from edgebed.systems.cooperative.rules import DecisionOrder, DropPolicy, Horizon, Rules
+from edgebed.systems.cooperative.rules import DecisionOrder, DropPolicy, FailureTime, Horizon, Rules
 from edgebed.systems.cooperative.workload import Workload
+
+
+_COLUMNS = (
+    "source",
+    "destination",
+    "status",
+    "size_bits",
+    "cycles",
+    "arrived_s",
+    "sent_s",
+    "received_s",
+    "started_s",
+    "ended_s",
+    "u_transmission",
+    "u_execution",
+)
+"""Columns of the log that are fields of the kernel's records."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +102,7 @@ def rollout(
     batch = _Batch(networks, workloads, rules)
     sizes = [w.episodes for w in workloads]
     bounds = np.concatenate([[0], np.cumsum(sizes)])
-    messages = np.zeros(len(batch.state.source), dtype=np.int32)
+    messages = np.zeros(len(batch.state.records), dtype=np.int32)
     groups = [
         _Group(batch, network, policy, int(bounds[k]), int(bounds[k + 1]), mask_coefficient, messages)
         for k, (network, policy) in enumerate(zip(networks, policies, strict=True))
@@ -94,7 +111,7 @@ def rollout(
     for slot in range(batch.slots):
         kernel.advance(batch.state, slot)
         for group in groups:
-            group.decide(slot, sequential=sequential)
+            group.decide(slot, sequential=sequential or group.policy.centralised)
         if progress is not None:
             progress(slot)
     horizon = np.inf if rules.horizon is Horizon.DRAIN else batch.slots * batch.state.slot_s
@@ -131,7 +148,7 @@ class _Group:
         if not sequential:
             self._decide(slot, rows, episodes)
             return
-        source = state.source[rows]
+        source = self.batch.source[rows]
         for node in range(self.network.nodes):
             mine = source == node
             self._decide(slot, rows[mine], episodes[mine])
@@ -142,7 +159,8 @@ class _Group:
         state, network = self.batch.state, self.network
         kernel.execution_queues(state, slot, self.begin, self.end, self.waiting, self.backlog)
         at = episodes - self.begin
-        source = state.source[rows].astype(np.int64)
+        batch = self.batch
+        source = batch.source[rows]
         waiting = self.waiting[at, source]
         view = BatchView(
             self.batch,
@@ -154,8 +172,8 @@ class _Group:
                 "slot": slot,
                 "slot_s": state.slot_s,
                 "source": source,
-                "size_bits": state.size[rows],
-                "cycles": state.cycles[rows],
+                "size_bits": batch.size_bits[rows],
+                "cycles": batch.cycles[rows],
                 "deadline_s": self.batch.deadline_s[rows],
                 "waiting": waiting,
                 "backlog_s": self.backlog[at, source],
@@ -213,47 +231,36 @@ class _Batch:
         # A server's void completion can outlive its task under abortAtDeadline, so there it may have one per task.
         events += n * slots * 2 if rules.drop_policy is DropPolicy.ABORT_AT_DEADLINE else 0
 
-        def nan() -> NDArray[np.float64]:
-            return np.full(records, np.nan)
-
-        def per_server(value: int) -> NDArray[np.int32]:
-            return np.full((episodes, servers), value, dtype=np.int32)
-
+        tasks = np.zeros(records, dtype=kernel.RECORD)
+        # The policies' views read these whole, the kernel reads a task at a time, so both have a copy of their own.
+        self.source = source
+        self.size_bits = tasks["size_bits"] = joined.size_bits[episode, slot, source]
+        self.cycles = tasks["cycles"] = joined.cycles[episode, slot, source]
+        tasks["arrived_s"] = arrived
+        tasks["due_s"] = arrived + self.deadline_s
+        tasks["u_transmission"] = joined.u_transmission[episode, slot, source]
+        tasks["u_execution"] = joined.u_execution[episode, slot, source]
+        for name in ("sent_s", "received_s", "started_s", "ended_s"):
+            tasks[name] = np.nan
+        tasks["source"] = source
+        tasks["destination"] = -1
+        tasks["status"] = TaskState.UNFINISHED
         self.state = kernel.State(
             drop_policy=rules.drop_policy.code,
-            failure_time=rules.failure_time.code,
+            at_instant=rules.failure_time is FailureTime.AT_INSTANT,
             slot_s=slot_s,
             capacity=np.stack([network.capacity_hz for network in networks]),
             alpha=np.stack([network.execution_failure_rate * scale for network in networks]),
             rate=np.stack([network.link_rate_bits_per_s for network in networks]),
             beta=np.stack([network.link_failure_rate * scale for network in networks]),
-            net=np.repeat(np.arange(len(networks), dtype=np.int32), [w.episodes for w in workloads]),
+            network=np.repeat(np.arange(len(networks), dtype=np.int32), [w.episodes for w in workloads]),
             first=first,
-            source=source.astype(np.int32),
-            destination=np.full(records, -1, dtype=np.int32),
-            size=joined.size_bits[episode, slot, source],
-            cycles=joined.cycles[episode, slot, source],
-            arrived=arrived,
-            due=arrived + self.deadline_s,
-            u_transmission=joined.u_transmission[episode, slot, source],
-            u_execution=joined.u_execution[episode, slot, source],
-            status=np.full(records, TaskState.UNFINISHED, dtype=np.int8),
-            sent=nan(),
-            received=nan(),
-            started=nan(),
-            ended=nan(),
-            transmission=np.zeros(records),
-            execution=np.zeros(records),
-            next=np.full(records, -1, dtype=np.int32),
-            head=per_server(-1),
-            tail=per_server(-1),
-            waiting=per_server(0),
-            serving=per_server(-1),
-            heap_time=np.empty((episodes, events)),
-            heap_record=np.empty((episodes, events), dtype=np.int32),
-            heap_server=np.empty((episodes, events), dtype=np.int32),
-            heap_size=np.zeros(episodes, dtype=np.int32),
+            records=tasks,
+            servers=np.full((episodes, servers), -1, dtype=kernel.SERVER),
+            events=np.empty((episodes, events), dtype=kernel.EVENT),
+            event_count=np.zeros(episodes, dtype=np.int32),
         )
+        self.state.servers["waiting"] = 0
 
     def take(self, begin: int, end: int, messages: NDArray[np.int32]) -> Rollout:
         """The log of episodes begin to end, numbered from 0."""
@@ -262,23 +269,13 @@ class _Batch:
         episode = self.episode[part] - np.int32(begin)
         starts = s.first[begin:end, 0] - part.start
         task = np.arange(part.stop - part.start, dtype=np.int32) - starts[episode].astype(np.int32)
+        records = s.records[part]
         log = TaskLog(
             episode=episode,
             task=task,
             slot=self.slot[part],
-            source=s.source[part],
-            destination=s.destination[part],
-            status=s.status[part],
-            size_bits=s.size[part],
-            cycles=s.cycles[part],
             deadline_s=self.deadline_s[part],
-            arrived_s=s.arrived[part],
-            sent_s=s.sent[part],
-            received_s=s.received[part],
-            started_s=s.started[part],
-            ended_s=s.ended[part],
-            u_transmission=s.u_transmission[part],
-            u_execution=s.u_execution[part],
             probability=self.probability[part],
+            **{name: np.ascontiguousarray(records[name]) for name in _COLUMNS},
         )
         return Rollout(log, messages[part])

@@ -139,6 +139,9 @@ class PolicyContext:
 class Policy(ABC):
     """Where to execute each task. Built once per network from a `PolicyContext` and the parameters of the YAML file."""
 
+    centralised = False
+    """One mind for all nodes: knows the whole state, and within a slot its own earlier decisions. Simulator only."""
+
     def __init__(self, context: PolicyContext) -> None:
         self.context = context
 
