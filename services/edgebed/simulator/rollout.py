@@ -24,6 +24,9 @@ from edgebed.systems.cooperative.rules import DecisionOrder, DropPolicy, Failure
 from edgebed.systems.cooperative.workload import Workload
 
 
+EPISODES_AT_ONCE = 64
+"""Fewer leave more to Python's overhead per slot, more leave the cache."""
+
 _COLUMNS = (
     "source",
     "destination",
@@ -117,6 +120,31 @@ def rollout(
     horizon = np.inf if rules.horizon is Horizon.DRAIN else batch.slots * batch.state.slot_s
     kernel.finish(batch.state, horizon)
     return [batch.take(group.begin, group.end, messages) for group in groups]
+
+
+def play(
+    network: Network,
+    workload: Workload,
+    rules: Rules,
+    policy: Policy,
+    mask_coefficient: float,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> Rollout:
+    """One network's workload with one policy, in batches that stay in the processor's cache.
+
+    `progress` is called with the number of episodes done.
+    """
+    parts: list[Rollout] = []
+    for begin in range(0, workload.episodes, EPISODES_AT_ONCE):
+        part = workload.select(slice(begin, begin + EPISODES_AT_ONCE))
+        done = rollout([network], [part], rules, [policy], mask_coefficient)[0]
+        parts.append(Rollout(done.log.shifted(begin), done.messages))
+        if progress is not None:
+            progress(begin + part.episodes)
+    if len(parts) == 1:
+        return parts[0]
+    return Rollout(TaskLog.join([part.log for part in parts]), np.concatenate([part.messages for part in parts]))
 
 
 class _Group:
