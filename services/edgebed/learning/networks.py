@@ -27,7 +27,9 @@ def device_named(name: str) -> torch.device:
     if name not in ("cpu", "cuda"):
         raise DeviceError(f"device: {name!r} is not known; give cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("device: 'cuda' was asked for, but torch finds no GPU here; give cpu, or install torch for CUDA")
+        raise DeviceError(
+            "device: 'cuda' was asked for, but torch finds no GPU here; give cpu, or install torch for CUDA"
+        )
     return torch.device(name)
 
 
@@ -79,7 +81,9 @@ class Perceptron:
         for mine, given in zip(pairs, layers, strict=True):
             for tensor, array in zip(mine, given, strict=True):
                 if tuple(tensor.shape) != array.shape:
-                    raise ValueError(f"layers: shape {array.shape} where {tuple(tensor.shape)} belongs; same observation?")
+                    raise ValueError(
+                        f"layers: shape {array.shape} where {tuple(tensor.shape)} belongs; same observation?"
+                    )
                 tensor.copy_(torch.from_numpy(np.array(array, dtype=np.float32)))
 
     def fold(self, static: Tensor) -> Tensor:

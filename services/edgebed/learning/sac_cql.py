@@ -132,7 +132,9 @@ class SacCql:
         distinct, tasks_now, place_now = self._merge(every)
         distinct_next, tasks_next, place_next = self._merge(every + n)
         idle, busy, busy_next = len(distinct), len(tasks_now), len(tasks_next)
-        place_next = (place_next - len(distinct_next)) % max(len(distinct_next) + busy_next, 1)  # there tasks come first
+        place_next = (place_next - len(distinct_next)) % max(
+            len(distinct_next) + busy_next, 1
+        )  # there tasks come first
         index = np.concatenate([distinct, tasks_now, tasks_next, distinct_next])
         current, tasks = slice(0, idle + busy), slice(idle, idle + busy + busy_next)
         count = self._tensor(np.bincount(place_now, minlength=idle + busy).astype(np.float32))
@@ -165,7 +167,9 @@ class SacCql:
         self.v_target.forward(self.v_target.fold(self._static), x, who, h1, h2)
         v_next = torch.mv(h2, self.v_target.weight2[:, 0]).add_(self.v_target.bias2)
         q_goals, v_goals = (
-            torch.zeros_like(count).index_add_(0, before, torch.index_select(after, 0, following).mul_(s.discount).add_(reward))
+            torch.zeros_like(count).index_add_(
+                0, before, torch.index_select(after, 0, following).mul_(s.discount).add_(reward)
+            )
             for after in (q_next, v_next)
         )
 
@@ -173,7 +177,10 @@ class SacCql:
         x, who = dynamic[current], agent[current]
         h1, h2, d1, d2 = (buffer[: len(x)] for buffer in (self._h1, self._h2, self._d1, self._d2))
         considered = penalty[:busy].scatter(1, action, 0)
-        for network, gradient, q_task in ((self.q1, self._q1, self._q[0, :busy]), (self.q2, self._q2, self._q[1, :busy])):
+        for network, gradient, q_task in (
+            (self.q1, self._q1, self._q[0, :busy]),
+            (self.q2, self._q2, self._q[1, :busy]),
+        ):
             network.forward(network.fold(self._static), x, who, h1, h2)
             torch.addmm(network.bias2[:n], h2[idle:], network.weight2[:, :n], out=q_task)
             q_none = torch.mv(h2[:idle], network.weight2[:, n]).add_(network.bias2[n])

@@ -42,7 +42,9 @@ class Batch:
         n, slots, slot_s = networks[0].nodes, workloads[0].slots, workloads[0].slot_s
         for network, workload in zip(networks, workloads, strict=True):
             if (network.nodes, workload.nodes, workload.slots, workload.slot_s) != (n, n, slots, slot_s):
-                raise ModelError("workload", f"{workload.nodes} nodes", f"networks and workloads must agree on {n} nodes")
+                raise ModelError(
+                    "workload", f"{workload.nodes} nodes", f"networks and workloads must agree on {n} nodes"
+                )
         joined = Workload.join(workloads)
         self.rules, self.slots = rules, slots
         episode, slot, source = np.nonzero(joined.arrives)
@@ -125,6 +127,10 @@ class Batch:
 class BatchView(View):
     """A view on the kernel's state that looks at links only when asked to, because most policies do not."""
 
+    _batch: Batch
+    _rows: Integers
+    _episodes: Integers
+
     def __init__(self, batch: "Batch", rows: Integers, episodes: Integers, fields: dict[str, Any]) -> None:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
@@ -133,12 +139,12 @@ class BatchView(View):
         object.__setattr__(self, "_episodes", episodes)
 
     @cached_property
-    def sending_backlog_s(self) -> NDArray[np.float64]:  # type: ignore[override]  # computed when first read
+    def sending_backlog_s(self) -> NDArray[np.float64]:
         """(rows, N) as in `View`."""
         return self.sending_backlog_to(self.everyone)
 
     @cached_property
-    def receiving(self) -> NDArray[np.int64]:  # type: ignore[override]  # computed when first read
+    def receiving(self) -> NDArray[np.int64]:
         """(rows, N) as in `View`."""
         out = np.empty((self.rows, self.nodes), dtype=np.int64)
         kernel.receiving_queues(self._batch.state, self._episodes, self.source, out)

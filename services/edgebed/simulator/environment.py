@@ -97,9 +97,7 @@ class CooperativeEnvironment(ParallelEnv[str, Observation, int]):  # type: ignor
 
     def step(
         self, actions: dict[str, int]
-    ) -> tuple[
-        dict[str, Observation], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]
-    ]:
+    ) -> tuple[dict[str, Observation], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
         """Decide one slot. Every reward is the team's: successes less drops and failures that ended since."""
         rows = self._rows()
         source = self._batch.source[rows]
@@ -155,9 +153,7 @@ class CooperativeEnvironment(ParallelEnv[str, Observation, int]):  # type: ignor
         self._masks[source, source] = 1
         self._masks[source, n] = 0
         agents = self.agents or self.possible_agents
-        return {
-            agent: {"observation": whole[i], "action_mask": self._masks[i]} for i, agent in enumerate(agents)
-        }
+        return {agent: {"observation": whole[i], "action_mask": self._masks[i]} for i, agent in enumerate(agents)}
 
     def _reward(self, *, last: bool) -> float:
         status = self._batch.state.records["status"]

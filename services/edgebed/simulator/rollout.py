@@ -173,4 +173,6 @@ class _Group:
         bad = kernel.assign(state, slot, rows, episodes, destination)
         if bad >= 0:
             name = type(self.policy).__name__
-            raise ModelError(f"policy {name}", int(destination[bad]), f"decide must return nodes 0 to {network.nodes - 1}")
+            raise ModelError(
+                f"policy {name}", int(destination[bad]), f"decide must return nodes 0 to {network.nodes - 1}"
+            )

@@ -93,7 +93,7 @@ class State(NamedTuple):
     """(E,)"""
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, inline="always")
 def _before(t1, s1, r1, t2, s2, r2):  # type: ignore[no-untyped-def]
     """Order of two events: time, completions before expiries, record."""
     if t1 != t2:
@@ -103,7 +103,7 @@ def _before(t1, s1, r1, t2, s2, r2):  # type: ignore[no-untyped-def]
     return r1 < r2
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _push(heap, n, time, record, server):  # type: ignore[no-untyped-def]
     """Add an event to a heap of n."""
     i = n
@@ -118,7 +118,7 @@ def _push(heap, n, time, record, server):  # type: ignore[no-untyped-def]
     place.time_s, place.record, place.server = time, record, server
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _pop(heap, n):  # type: ignore[no-untyped-def]
     """Take the first of n + 1 events away; the caller has read it at index 0."""
     if n == 0:
@@ -144,7 +144,7 @@ def _pop(heap, n):  # type: ignore[no-untyped-def]
     place.time_s, place.record, place.server = time, record, server
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, inline="always")
 def _enqueue(records, server, record):  # type: ignore[no-untyped-def]
     records[record].next = _NONE
     if server.waiting == 0:
@@ -155,7 +155,7 @@ def _enqueue(records, server, record):  # type: ignore[no-untyped-def]
     server.waiting += 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _remove(records, server, record):  # type: ignore[no-untyped-def]
     """Take a waiting record out of the middle of a queue."""
     behind = records[record].next
@@ -171,13 +171,13 @@ def _remove(records, server, record):  # type: ignore[no-untyped-def]
     server.waiting -= 1
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, inline="always")
 def _end(task, status, now):  # type: ignore[no-untyped-def]
     task.status = status
     task.ended_s = now
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _serve(records, server, number, executes, drop_policy, heap, count, e, now):  # type: ignore[no-untyped-def]
     """If the server is idle, start the first waiting task that the drop policy does not give up."""
     while server.serving == _NONE and server.waiting > 0:
@@ -203,7 +203,7 @@ def _serve(records, server, number, executes, drop_policy, heap, count, e, now):
         count[e] += 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _expire(records, servers, n, drop_policy, heap, count, e, record, now):  # type: ignore[no-untyped-def]
     """abortAtDeadline: take the task away wherever it is."""
     task = records[record]
@@ -220,7 +220,7 @@ def _expire(records, servers, n, drop_policy, heap, count, e, record, now):  # t
         _remove(records, server, record)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _advance(s, e, until):  # type: ignore[no-untyped-def]
     n = s.capacity.shape[1]
     records, servers, heap, count = s.records, s.servers[e], s.events[e], s.event_count
@@ -255,21 +255,21 @@ def _advance(s, e, until):  # type: ignore[no-untyped-def]
             _serve(records, server, number, executes, drop_policy, heap, count, e, now)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def advance(s, slot):  # type: ignore[no-untyped-def]
     """Bring every episode to the start of `slot`: completions and expiries up to and at that instant."""
     for e in range(s.network.shape[0]):
         _advance(s, e, slot * s.slot_s)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def finish(s, until):  # type: ignore[no-untyped-def]
     """Run every episode on to `until`, infinity to drain it."""
     for e in range(s.network.shape[0]):
         _advance(s, e, until)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def assign(s, slot, rows, episodes, destinations):  # type: ignore[no-untyped-def]
     """Put the records `rows` of this slot into the queues that were decided. Returns the first bad row or -1."""
     n = s.capacity.shape[1]
@@ -308,7 +308,7 @@ def assign(s, slot, rows, episodes, destinations):  # type: ignore[no-untyped-de
     return -1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _backlog(records, server, executes, now):  # type: ignore[no-untyped-def]
     """Seconds of work at a server: what is left of the service as planned, then the waiting ones in order."""
     total = 0.0
@@ -323,7 +323,7 @@ def _backlog(records, server, executes, now):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def execution_queues(s, slot, begin, end, waiting, backlog):  # type: ignore[no-untyped-def]
     """Fill waiting and backlog, shape (end - begin, N), of the execution queues of some episodes."""
     now = slot * s.slot_s
@@ -333,7 +333,7 @@ def execution_queues(s, slot, begin, end, waiting, backlog):  # type: ignore[no-
             backlog[e - begin, j] = _backlog(s.records, s.servers[e, j], True, now)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def slot_rows(s, slot, begin, end, rows, episodes):  # type: ignore[no-untyped-def]
     """Fill the records that arrive in this slot in some episodes, and their episodes; returns how many."""
     count = 0
@@ -345,7 +345,7 @@ def slot_rows(s, slot, begin, end, rows, episodes):  # type: ignore[no-untyped-d
     return count
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def sending_backlogs(s, slot, episodes, source, nodes, out):  # type: ignore[no-untyped-def]
     """Fill out[x, y] with the backlog of the link from source[x] to nodes[x, y]; 0 to itself."""
     n = s.capacity.shape[1]
@@ -356,7 +356,7 @@ def sending_backlogs(s, slot, episodes, source, nodes, out):  # type: ignore[no-
             out[x, y] = 0.0 if i == j else _backlog(s.records, s.servers[episodes[x], n + i * n + j], False, now)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def receiving_queues(s, episodes, source, out):  # type: ignore[no-untyped-def]
     """Fill out[x, j] with the tasks that wait at j for the link to source[x]."""
     n = s.capacity.shape[1]
@@ -365,7 +365,7 @@ def receiving_queues(s, episodes, source, out):  # type: ignore[no-untyped-def]
             out[x, j] = s.servers[episodes[x], n + j * n + source[x]].waiting
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def least_completion(s, slot, rows, episodes, out):  # type: ignore[no-untyped-def]
     """The node at which each record would finish first, by replaying all that is bound for every node.
 
@@ -414,7 +414,8 @@ def least_completion(s, slot, rows, episodes, out):  # type: ignore[no-untyped-d
                         in_transfer = position == 0 and s.servers[e, server].serving == record
                         begin = s.records[record].sent_s if in_transfer else clock
                         lost = s.drop_policy == _ESTIMATE_BOTH and (
-                            begin + s.records[record].transmission_s + s.records[record].execution_s > s.records[record].due_s
+                            begin + s.records[record].transmission_s + s.records[record].execution_s
+                            > s.records[record].due_s
                         )
                         lost = lost or (s.drop_policy == _EXPIRED and begin > s.records[record].due_s)
                         if lost and not in_transfer:
@@ -431,7 +432,11 @@ def least_completion(s, slot, rows, episodes, out):  # type: ignore[no-untyped-d
                         work[place] = work[place - 1]
                         due[place] = due[place - 1]
                         place -= 1
-                    arrival[place], work[place], due[place] = when, s.records[record].execution_s, s.records[record].due_s
+                    arrival[place], work[place], due[place] = (
+                        when,
+                        s.records[record].execution_s,
+                        s.records[record].due_s,
+                    )
                     count += 1
                     if i >= 0 and s.servers[e, server].serving == record:
                         record = s.servers[e, server].head
@@ -442,7 +447,11 @@ def least_completion(s, slot, rows, episodes, out):  # type: ignore[no-untyped-d
                 i = s.records[record].source
                 ready = now
                 if i != j:
-                    ready = now + _backlog(s.records, s.servers[e, n + i * n + j], False, now) + s.records[record].size_bits / s.rate[k, i, j]
+                    ready = (
+                        now
+                        + _backlog(s.records, s.servers[e, n + i * n + j], False, now)
+                        + s.records[record].size_bits / s.rate[k, i, j]
+                    )
                 clock = free
                 for b in range(count):
                     if arrival[b] > ready:

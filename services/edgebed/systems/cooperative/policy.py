@@ -91,7 +91,9 @@ class View:
     def transmission_to(self, nodes: Integers) -> Floats:
         """Tt to each of the given nodes, shape (rows, k) like `nodes`; 0 to itself (eq. 2)."""
         source = self.source[:, None]
-        return np.where(nodes == source, 0.0, self.size_bits[:, None] / self.network.link_rate_bits_per_s[source, nodes])
+        return np.where(
+            nodes == source, 0.0, self.size_bits[:, None] / self.network.link_rate_bits_per_s[source, nodes]
+        )
 
     def execution_at(self, nodes: Integers) -> Floats:
         """Tc at each of the given nodes, shape (rows, k) (eq. 1)."""

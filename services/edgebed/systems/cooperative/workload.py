@@ -76,7 +76,9 @@ class Workload:
         for field in fields(self):
             if field.name != "slot_s":
                 array = getattr(self, field.name)
-                content.update(f"{field.name}{array.shape}{array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
+                content.update(
+                    f"{field.name}{array.shape}{array.dtype}".encode() + np.ascontiguousarray(array).tobytes()
+                )
         return content.hexdigest()
 
     @staticmethod
