@@ -91,7 +91,9 @@ class View:
     def transmission_to(self, nodes: Integers) -> Floats:
         """Tt to each of the given nodes, shape (rows, k) like `nodes`; 0 to itself (eq. 2)."""
         source = self.source[:, None]
-        return np.where(nodes == source, 0.0, self.size_bits[:, None] / self.network.link_rate_bits_per_s[source, nodes])
+        return np.where(
+            nodes == source, 0.0, self.size_bits[:, None] / self.network.link_rate_bits_per_s[source, nodes]
+        )
 
     def execution_at(self, nodes: Integers) -> Floats:
         """Tc at each of the given nodes, shape (rows, k) (eq. 1)."""
@@ -138,6 +140,9 @@ class PolicyContext:
 
 class Policy(ABC):
     """Where to execute each task. Built once per network from a `PolicyContext` and the parameters of the YAML file."""
+
+    centralised = False
+    """One mind for all nodes: knows the whole state, and within a slot its own earlier decisions. Simulator only."""
 
     def __init__(self, context: PolicyContext) -> None:
         self.context = context

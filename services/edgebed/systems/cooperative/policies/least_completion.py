@@ -7,6 +7,8 @@ from edgebed.systems.cooperative.policy import Answers, Integers, Policy, View
 class LeastCompletion(Policy):
     """The node with the earliest predicted finish. It sees what no node can see, so it runs in the simulator only."""
 
+    centralised = True
+
     def decide(self, view: View, answers: Answers | None) -> Integers:
         """(rows,) node indices."""
         predict = getattr(view, "least_completion", None)
