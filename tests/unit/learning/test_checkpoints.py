@@ -117,7 +117,7 @@ def test_damage_is_refused(log: Transitions, tmp_path: Path, damage: str) -> Non
         del half["randomState"]
         manifest.write_text(json.dumps(half))
     before = learner.parameters.clone()
-    with pytest.raises(CheckpointError, match="train|reads"):
+    with pytest.raises(CheckpointError, match=r"train|reads"):
         restore_checkpoint(tmp_path / "offline", learner, MEANING)
     assert torch.equal(learner.parameters, before)
 

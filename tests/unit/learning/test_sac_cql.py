@@ -29,7 +29,7 @@ def start_equal(fast: SacCql, plain: PlainSacCql) -> None:
 
 @pytest.mark.parametrize("case", ["as logged", "every slot busy", "no slot busy"])
 def test_equals_plain_pytorch(log: Transitions, case: str) -> None:
-    """From the same weights, on the same batches, all seven networks stay those of modules, autograd and torch's Adam."""
+    """From equal weights, on equal batches, all seven networks stay those of modules, autograd and torch's Adam."""
     n = log.agents
     if case == "every slot busy":
         rows = _all_busy(log)
