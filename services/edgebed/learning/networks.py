@@ -142,6 +142,6 @@ class Adam:
         self.steps += 1
         self.mean.lerp_(gradient, 1 - 0.9)
         self.square.mul_(0.999).addcmul_(gradient, gradient, value=1 - 0.999)
-        torch.add(self.square, 1e-36, out=self._step)  # keeps denormal numbers, which are slow, from the root
+        torch.add(self.square, 1e-24, out=self._step)  # far below epsilon squared; roots of tiny numbers are slow
         self._step.sqrt_().div_((1 - 0.999**self.steps) ** 0.5).add_(self.epsilon)
         self.parameters.addcdiv_(self.mean, self._step, value=-self.learning_rate / (1 - 0.9**self.steps))
