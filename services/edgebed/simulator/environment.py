@@ -143,8 +143,9 @@ class CooperativeEnvironment(ParallelEnv[str, Observation, int]):  # type: ignor
         size, cycles, deadline = np.zeros((3, n))
         rows = self._rows()
         source = batch.source[rows]
-        size[source], cycles[source] = batch.size_bits[rows], batch.cycles[rows]
-        deadline[source] = batch.deadline_s[rows]
+        tasks = batch.state.records[rows]
+        size[source], cycles[source] = tasks["size_bits"], tasks["cycles"]
+        deadline[source] = tasks["deadline_s"]
         dynamic = self.observation.dynamic(nodes, waiting[0], receiving, size, cycles, deadline)
         whole = np.concatenate([self._static, dynamic], axis=1)
         self._masks = np.zeros((n, n + 1), dtype=np.int8)
