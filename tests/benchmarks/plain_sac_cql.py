@@ -8,8 +8,8 @@ import copy
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import log_softmax, mse_loss
 
 from edgebed.systems.transitions import Transitions
 
@@ -61,7 +61,7 @@ class PlainSacCql:
     def policy(self, observation: Tensor, available: Tensor) -> tuple[Tensor, Tensor]:
         """Probabilities and their logarithms, (rows, N + 1)."""
         logits = self.actor(observation).masked_fill(~available, -1e8)
-        log_pi = F.log_softmax(logits, dim=1)
+        log_pi = log_softmax(logits, dim=1)
         return log_pi.exp(), log_pi
 
     def update(self, episode: Tensor, slot: Tensor) -> None:
@@ -85,18 +85,18 @@ class PlainSacCql:
 
         considered = available.scatter(1, action, True)
         q1, q2 = self.q1(observation), self.q2(observation)
-        critic_loss = 0.5 * F.mse_loss(self.v(observation).squeeze(1), v_goal)
+        critic_loss = 0.5 * mse_loss(self.v(observation).squeeze(1), v_goal)
         for q in (q1, q2):
             chosen = q.gather(1, action).squeeze(1)
             conservative = torch.logsumexp(q.masked_fill(~considered, -1e8), dim=1) - chosen
-            critic_loss = critic_loss + 0.5 * F.mse_loss(chosen, q_goal) + self.conservatism * conservative.mean()
+            critic_loss = critic_loss + 0.5 * mse_loss(chosen, q_goal) + self.conservatism * conservative.mean()
 
         pi, log_pi = self.policy(observation, available)
         value = torch.min(q1, q2).detach()
         actor_loss = ((pi * (self.temperature * log_pi - value)).sum(1) * task).sum() / task.sum().clamp(min=1)
 
         self.critic_optimiser.zero_grad()
-        critic_loss.backward()
+        critic_loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.critic_optimiser.step()
         self.actor_optimiser.zero_grad()
         actor_loss.backward()

@@ -55,7 +55,7 @@ class Perceptron:
     def __init__(self, flat: Tensor, sizes: Sizes) -> None:
         self.flat, self.sizes = flat, sizes
         h, inputs = sizes.hidden, sizes.static + sizes.dynamic
-        parts = flat.split([inputs * h, h, h * h, h, h * sizes.outputs, sizes.outputs])
+        parts = torch.split(flat, [inputs * h, h, h * h, h, h * sizes.outputs, sizes.outputs])
         self.weight0, self.bias0 = parts[0].view(inputs, h), parts[1]
         self.weight1, self.bias1 = parts[2].view(h, h), parts[3]
         self.weight2, self.bias2 = parts[4].view(h, sizes.outputs), parts[5]

@@ -21,8 +21,9 @@ order of summation.
     targets:                             <------------------------->
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,9 +74,11 @@ class SacCql:
         self.gradient = torch.zeros_like(self.parameters)
         self.targets = torch.zeros(sum(counts[:3]), device=self.device)
         shapes = (q, q, v, q)
-        self.q1, self.q2, self.v, self.actor = map(Perceptron, self.parameters.split(counts), shapes)
-        self._q1, self._q2, self._v, self._actor = map(Perceptron, self.gradient.split(counts), shapes)
-        self.q1_target, self.q2_target, self.v_target = map(Perceptron, self.targets.split(counts[:3]), shapes[:3])
+        self.q1, self.q2, self.v, self.actor = map(Perceptron, torch.split(self.parameters, counts), shapes)
+        self._q1, self._q2, self._v, self._actor = map(Perceptron, torch.split(self.gradient, counts), shapes)
+        self.q1_target, self.q2_target, self.v_target = map(
+            Perceptron, torch.split(self.targets, counts[:3]), shapes[:3]
+        )
         for network in (self.q1, self.q2, self.v, self.actor):
             network.draw(self.rng)
         self.targets.copy_(self.parameters[: len(self.targets)])
@@ -215,6 +218,21 @@ class SacCql:
         self.adam.step(self.gradient)
         self.targets.lerp_(self.parameters[: len(self.targets)], s.tau)
         self.updates += 1
+
+    def tensors(self) -> dict[str, Tensor]:
+        """For checkpoints."""
+        return {"parameters": self.parameters, "targets": self.targets}
+
+    def optimisers(self) -> dict[str, Adam]:
+        """For checkpoints."""
+        return {"adam": self.adam}
+
+    def numbers(self) -> dict[str, Any]:
+        """For checkpoints: nothing, since the rewards' scale follows from the transitions."""
+        return {}
+
+    def set_numbers(self, numbers: Mapping[str, Any]) -> None:
+        """For checkpoints."""
 
     def _merge(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Distinct rows without a task; rows with one; and for each of `rows` its place in the two, one after the other."""
