@@ -1,5 +1,6 @@
 """The kernel against the node core driven in Python, and both with a trained actor in the loop."""
 
+import itertools
 import statistics
 import time
 
@@ -53,7 +54,7 @@ def weights(seed: int = 0) -> ActorWeights:
     sizes = [observation.static_size + observation.dynamic_size, 64, 64, observation.nodes + 1]
     layers = [
         (rng.normal(0, a**-0.5, (a, b)).astype(np.float32), np.zeros(b, dtype=np.float32))
-        for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+        for a, b in itertools.pairwise(sizes)
     ]
     return ActorWeights(observation, (layers[0], layers[1], layers[2]))
 
@@ -94,7 +95,9 @@ def bench_actor_in_the_loop() -> Result:
     """Batched numpy on the kernel against torch per slot on the node core."""
     torch.set_num_threads(1)
     context = _context()
-    return _speed("episode, actor: kernel / Python + torch", Actor(context, weights()), TorchActor(context, weights()), 20)
+    return _speed(
+        "episode, actor: kernel / Python + torch", Actor(context, weights()), TorchActor(context, weights()), 20
+    )
 
 
 def bench_one_decision() -> Result:

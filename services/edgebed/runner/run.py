@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from edgebed.experiment.errors import Problem, UserError
-from edgebed.experiment.folder import open_folder
-from edgebed.experiment.results import results_of
 from edgebed.experiment.specification import Experiment
 from edgebed.runner.progress import Progress
-from edgebed.runner.units import Unit, run_units
 
 
 def run_experiment(

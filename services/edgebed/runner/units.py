@@ -118,7 +118,7 @@ _worker: tuple[_Sender, Path, str]
 
 
 def _start_worker(events: Any, store: str, device: str) -> None:
-    global _worker  # what a pool hands to its workers has no other place
+    global _worker  # noqa: PLW0603  # what a pool hands to its workers has no other place
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _worker = (_Sender(events), Path(store), device)
 

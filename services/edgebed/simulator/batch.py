@@ -15,6 +15,7 @@ from edgebed.systems.cooperative.policy import Answers, Integers, View
 from edgebed.systems.cooperative.rules import DropPolicy, FailureTime, Horizon, Rules
 from edgebed.systems.cooperative.workload import Workload
 
+
 class Batch:
     """The kernel's state for some networks and workloads."""
 

@@ -11,7 +11,7 @@ j < N sends the node's task to j, action N is "no task". An action that the mask
 that gets away with one learns from tasks that went elsewhere. The episode ends by truncation after the last slot.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
@@ -24,9 +24,9 @@ from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.lifecycle import TaskState
 from edgebed.systems.cooperative.network import Network, NetworkModel
 from edgebed.systems.cooperative.observation import ObservationSpecification
+from edgebed.systems.cooperative.randomness import Stream
 from edgebed.systems.cooperative.rules import DecisionOrder, Horizon, Rules
 from edgebed.systems.cooperative.workload import WorkloadModel
-from edgebed.systems.cooperative.randomness import Stream
 
 Observation = dict[str, NDArray[Any]]
 
@@ -39,7 +39,11 @@ class CooperativeEnvironment(ParallelEnv[str, Observation, int]):  # type: ignor
     `infos[agent]["own_rewards"]` holds, per slot, the outcome of the task that the agent decided there.
     """
 
-    metadata = {"name": "edgebed_cooperative_v1", "render_modes": [], "is_parallelizable": True}
+    metadata: ClassVar[dict[str, Any]] = {
+        "name": "edgebed_cooperative_v1",
+        "render_modes": [],
+        "is_parallelizable": True,
+    }
 
     def __init__(
         self,
