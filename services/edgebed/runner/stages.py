@@ -18,8 +18,9 @@ from safetensors.numpy import load, save
 
 from edgebed.experiment.methods import Collect, Method, Offline, Online
 from edgebed.experiment.outcome import CurvePoint, EpisodeCounts, Outcome
-from edgebed.experiment.specification import Evaluation
-from edgebed.experiment.stages import StageStore, write_atomically
+from edgebed.experiment.files import write_atomically
+from edgebed.experiment.parts import Evaluation
+from edgebed.experiment.stages import StageStore
 from edgebed.runner.progress import Progress
 from edgebed.runner.setting import Setting
 from edgebed.simulator.rollout import Rollout
@@ -56,7 +57,7 @@ class Stages:
         """Everything that one method needs, up to its evaluation."""
         if method.policy is not None:
             choice = method.policy
-            inputs = {"policy": choice.model_dump(mode="json", by_alias=True)}
+            inputs: dict[str, Any] = {"policy": choice.model_dump(mode="json", by_alias=True)}
             return self._evaluate(method.name, inputs, lambda: self.setting.policy(choice), evaluation, [])
         model: Path | None = None
         curve: list[CurvePoint] = []
@@ -69,7 +70,7 @@ class Stages:
             curve = _points(model / "curve.json")
         assert model is not None  # the specification sees to it
         actor = ActorWeights.from_bytes((model / "actor.safetensors").read_bytes())
-        inputs = {"model": model.name}
+        inputs = {"model": self.store.digest(model)}
         return self._evaluate(method.name, inputs, lambda: Actor(self.setting.context, actor), evaluation, curve)
 
     def _collect(self, collect: Collect) -> Path:
@@ -102,7 +103,7 @@ class Stages:
         rewards = Attribution(offline.attribution or attribution)
         inputs = {
             "setting": self.setting.fingerprint(),
-            "log": log.name,
+            "log": self.store.digest(log),
             "settings": asdict(settings),
             "updates": offline.updates,
             "attribution": str(rewards),
@@ -159,7 +160,7 @@ class Stages:
         )
         inputs = {
             "setting": self.setting.fingerprint(),
-            "start": None if start is None else start.name,
+            "start": None if start is None else self.store.digest(start),
             "settings": asdict(settings),
             "episodes": online.episodes,
             "episodesPerUpdate": online.episodes_per_update,

@@ -28,9 +28,10 @@ class Unit:
     training_seed: int
     label: str
     experiment: Experiment
-    folder: Path
-    """What the experiment's file paths are relative to."""
 
+
+VERSIONS = {"results": "1"}
+"""Part of every stage's key: raised when the same specification gives other results than before."""
 
 Outcomes = dict[tuple[str, int, int], Outcome]
 """By method, replicate and training seed; a policy that is not trained has training seed 0 only."""
@@ -65,7 +66,7 @@ def run_unit(unit: Unit, store: Path, progress: Progress, device: str) -> Outcom
     spec = unit.experiment.spec
     setting = Setting.of(unit.experiment, unit.replicate, read_inputs(unit.experiment))
     stages = Stages(
-        setting, StageStore(store), progress, training_seed=unit.training_seed, device=device, label=unit.label
+        setting, StageStore(store, VERSIONS), progress, training_seed=unit.training_seed, device=device, label=unit.label
     )
     outcomes: Outcomes = {}
     for method in spec.methods:
