@@ -9,7 +9,7 @@ figures and report. What does not: servers, torch, simulators; whoever produces 
     specification  the experiment as a value; sweep: one experiment per swept value
     validation     plain values to an Experiment, with every problem named
     reading        the same for a YAML file; yaml_lines: YAML with the line of every value
-    inputs         network files and traces
+    inputs, trace  networks and tasks, drawn or read from files
     reference      the page that explains every field, made from the model
     stages         results that are computed once; folder: the folder of a run
     outcome        what a run measured; statistics: what follows from it
