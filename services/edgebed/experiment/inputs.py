@@ -53,7 +53,7 @@ def read_inputs(experiment: Experiment) -> Inputs:
     files: dict[str, str] = {}
     if isinstance(spec.network, NetworkFile):
         path = experiment.folder / spec.network.file
-        content = _bytes(path, "spec.network.file")
+        content = file_content(path, "spec.network.file")
         files[spec.network.file] = hashlib.sha256(content).hexdigest()
         networks = read_networks(content, spec.replicates, source=str(path))
         models = tuple(NetworkModel.around(network) for network in networks)
@@ -67,7 +67,7 @@ def read_inputs(experiment: Experiment) -> Inputs:
         assert workload is not None
         return Inputs(networks, models, workload, workload, files)
     path = experiment.folder / spec.workload.file
-    files[spec.workload.file] = hashlib.sha256(_bytes(path, "spec.workload.file")).hexdigest()
+    files[spec.workload.file] = hashlib.sha256(file_content(path, "spec.workload.file")).hexdigest()
     trace = read_trace(
         path,
         slot_s=spec.workload.slot_seconds,
@@ -142,7 +142,8 @@ def _only_numbers(value: object, field: str) -> None:
         raise ModelError(field, value, "give finite numbers")
 
 
-def _bytes(path: Path, field: str) -> bytes:
+def file_content(path: Path, field: str) -> bytes:
+    """The bytes of a file that the specification names in `field`."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

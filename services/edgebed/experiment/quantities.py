@@ -16,7 +16,6 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from edgebed.experiment.errors import did_you_mean, shown
 from edgebed.systems.cooperative.distributions import Choice, Constant, Distribution, Uniform
 
-
 MAXIMUM_NUMBER = 1e300
 """Numbers beyond this are refused: whatever is computed from them would not be finite."""
 
