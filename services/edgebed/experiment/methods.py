@@ -13,7 +13,7 @@ from edgebed.experiment.document import Attribution, Count, Document, Fraction, 
 from edgebed.experiment.errors import shown
 
 MethodName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9._+-]*[a-zA-Z0-9+])?$", max_length=63)]
-Hidden = Annotated[tuple[Count, ...], Field(strict=False, min_length=1, max_length=8)]
+Hidden = Annotated[int, Field(ge=1, le=4096)]
 
 
 class PolicyChoice(Document):
@@ -73,8 +73,8 @@ class Offline(Document):
     """Weight of the penalty on values of actions that the log does not show."""
     attribution: Attribution | None = None
     """When set, replaces reward.attribution for this algorithm."""
-    hidden: Hidden = (64, 64)
-    """Units of each hidden layer of actor and critics."""
+    hidden: Hidden = 64
+    """Units of each of the two hidden layers of actor and critics."""
 
     def settings(self) -> dict[str, Any]:
         """The algorithm's hyperparameters, in snake_case."""
@@ -108,8 +108,12 @@ class Online(Document):
     """Begin with a new critic instead of the offline one."""
     attribution: Attribution | None = None
     """When set, replaces reward.attribution for this algorithm."""
-    hidden: Hidden = (64, 64)
-    """Units of each hidden layer; taken from `offline` where the method has it."""
+    learning_rate_falls: bool = False
+    """Let the step size fall linearly to 0 over the online episodes."""
+    warmup_epochs: Annotated[int, Field(ge=0, le=1000)] = 8
+    """Passes over the first episodes in which only the critic learns, so that tuning does not begin with a dip."""
+    hidden: Hidden = 64
+    """Units of each of the two hidden layers; taken from `offline` where the method has it."""
 
     def settings(self) -> dict[str, Any]:
         """The algorithm's hyperparameters, in snake_case."""
@@ -161,6 +165,6 @@ class Method(Document):
         if self.collect is not None and self.offline is None:
             raise refused("is not used", "give offline too, or remove collect", "collect")
         if self.offline is not None and self.online is not None and self.offline.hidden != self.online.hidden:
-            found = f"{list(self.online.hidden)} differs from offline.hidden"
+            found = f"{self.online.hidden} differs from offline.hidden"
             raise refused(found, "give both the same layers: it is one actor", "online", "hidden")
         return self

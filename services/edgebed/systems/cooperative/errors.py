@@ -1,6 +1,6 @@
 """What can be wrong with the values that describe a cooperative system.
 
-    ModelError(ValueError)      a value that the model does not allow: field, value, remedy
+ModelError(ValueError)      a value that the model does not allow: field, value, remedy
 """
 
 

@@ -5,7 +5,7 @@ the paper logs them (transmission waiting and time, execution waiting and time) 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,10 @@ class TaskLog:
     def select(self, index: NDArray[np.bool_] | NDArray[np.int64] | slice) -> "TaskLog":
         """Some of the records."""
         return TaskLog(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def shifted(self, episodes: int) -> "TaskLog":
+        """The same records with episode numbers raised by `episodes`."""
+        return replace(self, episode=self.episode + np.int32(episodes)) if episodes else self
 
     @staticmethod
     def join(logs: Sequence["TaskLog"]) -> "TaskLog":

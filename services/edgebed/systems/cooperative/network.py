@@ -150,7 +150,9 @@ def _array(field: str, value: object, dimensions: int) -> NDArray[np.float64]:
     try:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError):
-        raise ModelError(field, value, f"give {'a list' if dimensions == 1 else 'equally long rows'} of numbers") from None
+        raise ModelError(
+            field, value, f"give {'a list' if dimensions == 1 else 'equally long rows'} of numbers"
+        ) from None
     if array.ndim != dimensions:
         raise ModelError(field, f"shape {array.shape}", f"give {'a list' if dimensions == 1 else 'rows'} of numbers")
     return array
@@ -166,9 +168,13 @@ def _check(
     strict: bool = False,
 ) -> None:
     if array.shape != shape:
-        raise ModelError(field, f"shape {array.shape}", f"the network has {shape[0]} nodes, so the shape must be {shape}")
+        raise ModelError(
+            field, f"shape {array.shape}", f"the network has {shape[0]} nodes, so the shape must be {shape}"
+        )
     bad = ~np.isfinite(array) | (array < low) | (array > high) | (strict & (array == low))
     if bad.any():
         index = tuple(int(i) for i in np.argwhere(bad)[0])
-        span = f"a finite number {'over' if strict else 'of at least'} {low:g}" + (f" and at most {high:g}" if np.isfinite(high) else "")
+        span = f"a finite number {'over' if strict else 'of at least'} {low:g}" + (
+            f" and at most {high:g}" if np.isfinite(high) else ""
+        )
         raise ModelError(field + "".join(f"[{i}]" for i in index), float(array[index]), f"give {span}")

@@ -91,18 +91,28 @@ class View:
     def transmission_to(self, nodes: Integers) -> Floats:
         """Tt to each of the given nodes, shape (rows, k) like `nodes`; 0 to itself (eq. 2)."""
         source = self.source[:, None]
-        return np.where(nodes == source, 0.0, self.size_bits[:, None] / self.network.link_rate_bits_per_s[source, nodes])
+        return np.where(
+            nodes == source, 0.0, self.size_bits[:, None] / self.network.link_rate_bits_per_s[source, nodes]
+        )
 
     def execution_at(self, nodes: Integers) -> Floats:
         """Tc at each of the given nodes, shape (rows, k) (eq. 1)."""
         return self.cycles[:, None] / self.network.capacity_hz[nodes]
 
-    def reliability_of(self, nodes: Integers) -> Floats:
-        """Chance that neither stage fails at each of the given nodes, shape (rows, k) (eqs 4 and 5)."""
+    def hazard_of(self, nodes: Integers) -> Floats:
+        """Tt beta + Tc alpha at each of the given nodes, shape (rows, k): the smaller, the more reliable."""
         scale = self.rules.failure_rate_scale(self.slot_s)
         alpha = self.network.execution_failure_rate[nodes] * scale
         beta = self.network.link_failure_rate[self.source[:, None], nodes] * scale
-        return np.exp(-self.execution_at(nodes) * alpha - self.transmission_to(nodes) * beta)
+        return self.execution_at(nodes) * alpha + self.transmission_to(nodes) * beta
+
+    def reliability_of(self, nodes: Integers) -> Floats:
+        """Chance that neither stage fails at each of the given nodes, shape (rows, k) (eqs 4 and 5)."""
+        return np.exp(-self.hazard_of(nodes))
+
+    def sending_backlog_to(self, nodes: Integers) -> Floats:
+        """Seconds of work in the own sending queue to each of the given nodes, shape (rows, k); 0 to itself."""
+        return np.take_along_axis(self.sending_backlog_s, nodes, axis=1)
 
     @cached_property
     def everyone(self) -> Integers:
@@ -134,6 +144,9 @@ class PolicyContext:
 
 class Policy(ABC):
     """Where to execute each task. Built once per network from a `PolicyContext` and the parameters of the YAML file."""
+
+    centralised = False
+    """One mind for all nodes: knows the whole state, and within a slot its own earlier decisions. Simulator only."""
 
     def __init__(self, context: PolicyContext) -> None:
         self.context = context

@@ -22,6 +22,7 @@ class Stream(IntEnum):
     CURVE = 6
     LEARNING = 7
     CALIBRATE = 8
+    ENVIRONMENT = 9
 
 
 def generator(seed: int, stream: Stream, *index: int) -> np.random.Generator:

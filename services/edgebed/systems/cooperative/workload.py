@@ -4,13 +4,14 @@ At the start of slot t node i receives one task with probability lambda_i. A tas
 relative deadline, and two uniforms: with network, decisions and rules they leave exactly one outcome.
 """
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgebed.systems.cooperative.distributions import Distribution
+from edgebed.systems.cooperative.distributions import Distribution, Uniform
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.network import Network
 from edgebed.systems.cooperative.randomness import Stream, generator
@@ -68,6 +69,18 @@ class Workload:
             decision_key=self.decision_key[episodes],
         )
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that is in it."""
+        content = hashlib.sha256(repr(self.slot_s).encode())
+        for field in fields(self):
+            if field.name != "slot_s":
+                array = getattr(self, field.name)
+                content.update(
+                    f"{field.name}{array.shape}{array.dtype}".encode() + np.ascontiguousarray(array).tobytes()
+                )
+        return content.hexdigest()
+
     @staticmethod
     def join(parts: Sequence["Workload"]) -> "Workload":
         """One workload of all the parts' episodes, in order; the parts agree on slot length, slots and nodes."""
@@ -91,6 +104,22 @@ class WorkloadModel:
     def maximum_cycles(self) -> float:
         """Most cycles that a task can have."""
         return self.size_bits.maximum * self.cycles_per_bit.maximum
+
+    @classmethod
+    def around(cls, workload: Workload) -> "WorkloadModel":
+        """Independent uniform draws over the spans of a given workload: what scales inputs and makes sample tasks."""
+        there = workload.arrives
+        if not there.any():
+            raise ModelError("workload", "no task", "give a workload in which at least one task arrives")
+        size, cycles, deadline = workload.size_bits[there], workload.cycles[there], workload.deadline_s[there]
+        intensity = cycles / size
+        return cls(
+            slot_s=workload.slot_s,
+            slots=workload.slots,
+            size_bits=Uniform(float(size.min()), float(size.max())),
+            cycles_per_bit=Uniform(float(intensity.min()), float(intensity.max())),
+            deadline_s=Uniform(float(deadline.min()), float(deadline.max())),
+        )
 
     def draw(self, network: Network, seed: int, stream: Stream, episodes: range, *index: int) -> Workload:
         """Some episodes of one stream of one network seed; an episode's tasks do not depend on the others'.

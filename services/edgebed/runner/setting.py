@@ -1,0 +1,116 @@
+"""One replicate of an experiment as the values that simulating and learning need."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from edgebed.experiment.methods import PolicyChoice
+from edgebed.experiment.specification import Experiment
+from edgebed.simulator.rollout import Rollout, play
+from edgebed.systems.cooperative.conversion import Attribution, convert
+from edgebed.systems.cooperative.log import TaskLog
+from edgebed.systems.cooperative.network import Network, NetworkModel
+from edgebed.systems.cooperative.observation import ObservationSpecification
+from edgebed.systems.cooperative.policy import Policy, PolicyContext
+from edgebed.systems.cooperative.randomness import Stream
+from edgebed.systems.cooperative.rules import Rules
+from edgebed.systems.cooperative.workload import Workload, WorkloadModel
+from edgebed.systems.registry import find_policy
+from edgebed.systems.transitions import Transitions
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What is the same for all methods of one replicate."""
+
+    network: Network
+    network_seed: int
+    network_model: NetworkModel
+    """Whose largest values scale the observation."""
+    workload_model: WorkloadModel
+    trace: Workload | None
+    """Episodes that are given rather than drawn; asked for more, they begin again."""
+    rules: Rules
+    mask_coefficient: float
+
+    @classmethod
+    def of(cls, experiment: Experiment, replicate: int, inputs: "Inputs") -> "Setting":
+        """The setting of one replicate; `inputs` are the files that the experiment names."""
+        network_seed = experiment.spec.seed + replicate
+        network_model = experiment.network_model()
+        if inputs.networks is not None:
+            network = inputs.networks[replicate if len(inputs.networks) > 1 else 0]
+            network_model = NetworkModel.around(network)
+        else:
+            assert network_model is not None  # a specification either draws networks or names a file
+            network = network_model.draw(network_seed)
+        workload_model = experiment.workload_model()
+        if inputs.trace is not None:
+            workload_model = WorkloadModel.around(inputs.trace)
+        assert workload_model is not None  # likewise
+        return cls(
+            network=network,
+            network_seed=network_seed,
+            network_model=network_model,
+            workload_model=workload_model,
+            trace=inputs.trace,
+            rules=experiment.rules(),
+            mask_coefficient=experiment.spec.mask.coefficient,
+        )
+
+    @cached_property
+    def observation(self) -> ObservationSpecification:
+        """What the actors of this replicate see."""
+        return ObservationSpecification.paper(self.network_model, self.workload_model)
+
+    @cached_property
+    def context(self) -> PolicyContext:
+        """What its policies are built for."""
+        return PolicyContext(self.network, self.workload_model, self.rules, self.mask_coefficient, self.network_seed)
+
+    def policy(self, choice: PolicyChoice) -> Policy:
+        """A policy by its name in the specification."""
+        return find_policy(choice.kind)(self.context, **choice.parameters)
+
+    def tasks(self, stream: Stream, episodes: range, *index: int) -> Workload:
+        """Some episodes of one of this replicate's streams."""
+        if self.trace is None:
+            return self.workload_model.draw(self.network, self.network_seed, stream, episodes, *index)
+        return Workload.join([self.trace.episode(episode % self.trace.episodes) for episode in episodes])
+
+    def play(self, policy: Policy, tasks: Workload) -> Rollout:
+        """The tasks under the policy."""
+        return play(self.network, tasks, self.rules, policy, self.mask_coefficient)
+
+    def transitions(self, log: TaskLog, attribution: Attribution) -> Transitions:
+        """What the log is to a learner."""
+        return convert(
+            log,
+            self.network,
+            self.observation,
+            self.rules,
+            slot_s=self.workload_model.slot_s,
+            slots=self.workload_model.slots,
+            mask_coefficient=self.mask_coefficient,
+            attribution=attribution,
+        )
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What determines this replicate's luck and rules, as JSON: part of the identity of every stage."""
+        return {
+            "network": self.network.to_document(),
+            "networkSeed": self.network_seed,
+            "observation": self.observation.digest,
+            "workload": repr(self.workload_model),
+            "trace": None if self.trace is None else self.trace.digest,
+            "rules": repr(self.rules),
+            "maskCoefficient": self.mask_coefficient,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """The files that an experiment names, read."""
+
+    networks: tuple[Network, ...] | None = None
+    trace: Workload | None = None

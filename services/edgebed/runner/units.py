@@ -1,0 +1,128 @@
+"""Replicates side by side: one worker process per core, each with one replicate and training seed at a time.
+
+A unit's stages are published atomically in a store that the workers share, so killing the workers at any moment loses
+at most what the last checkpoint does not hold. Workers ignore Ctrl-C: the parent is told, and ends them.
+"""
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgebed.experiment.outcome import Outcome
+from edgebed.experiment.specification import Experiment
+from edgebed.runner.progress import Progress
+
+
+@dataclass(frozen=True)
+class Unit:
+    """All methods of one replicate with one training seed, at one point of a sweep."""
+
+    point: int
+    replicate: int
+    training_seed: int
+    label: str
+    experiment: Experiment
+    folder: Path
+    """What the experiment's file paths are relative to."""
+
+
+Outcomes = dict[tuple[str, int, int], Outcome]
+"""By method, replicate and training seed; a policy that is not trained has training seed 0 only."""
+
+
+def run_units(units: Sequence[Unit], store: Path, progress: Progress, *, jobs: int, device: str) -> list[Outcomes]:
+    """The outcomes of each unit, in order."""
+    if jobs == 1 or len(units) == 1:
+        return [run_unit(unit, store, progress, device) for unit in units]
+    # Forking a process that may hold numba's or torch's threads is not safe, so workers start afresh.
+    context = multiprocessing.get_context("spawn")
+    events: Any = context.Queue()
+    stop = threading.Event()
+    listener = threading.Thread(target=_relay, args=(events, progress, stop), daemon=True)
+    listener.start()
+    try:
+        with context.Pool(min(jobs, len(units)), _start_worker, (events, str(store), device)) as pool:
+            return list(_results(pool.imap(_work, units, chunksize=1)))
+    finally:
+        stop.set()
+        listener.join(timeout=5)
+
+
+def run_unit(unit: Unit, store: Path, progress: Progress, device: str) -> Outcomes:
+    """Everything that one unit asks for."""
+    # A worker imports the simulator and numba; the command line, which imports this module, should start fast.
+    from edgebed.experiment.inputs import read_inputs
+    from edgebed.experiment.stages import StageStore
+    from edgebed.runner.setting import Setting
+    from edgebed.runner.stages import Stages
+
+    spec = unit.experiment.spec
+    setting = Setting.of(unit.experiment, unit.replicate, read_inputs(unit.experiment))
+    stages = Stages(
+        setting, StageStore(store), progress, training_seed=unit.training_seed, device=device, label=unit.label
+    )
+    outcomes: Outcomes = {}
+    for method in spec.methods:
+        if method.learned or unit.training_seed == 0:
+            outcome = stages.outcome(method, spec.reward.attribution, spec.evaluation)
+            outcomes[method.name, unit.replicate, unit.training_seed] = outcome
+    return outcomes
+
+
+def _results(results: Iterator[Outcomes]) -> Iterator[Outcomes]:
+    """The results one by one, waiting in short steps so that Ctrl-C is noticed."""
+    while True:
+        try:
+            yield results.next(timeout=1.0)  # type: ignore[attr-defined]  # of multiprocessing's iterator
+        except multiprocessing.TimeoutError:
+            continue
+        except StopIteration:
+            return
+
+
+class _Sender:
+    """A worker's progress, sent to the parent."""
+
+    def __init__(self, events: Any) -> None:
+        self.events = events
+
+    def started(self, stage: str, label: str, total: float | None) -> None:
+        """As in `Progress`."""
+        self.events.put(("started", (f"{os.getpid()} {stage}", label, total)))
+
+    def advanced(self, stage: str, amount: float, note: str = "") -> None:
+        """As in `Progress`."""
+        self.events.put(("advanced", (f"{os.getpid()} {stage}", amount, note)))
+
+    def finished(self, stage: str) -> None:
+        """As in `Progress`."""
+        self.events.put(("finished", (f"{os.getpid()} {stage}",)))
+
+
+def _relay(events: Any, progress: Progress, stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            name, arguments = events.get(timeout=0.2)
+        except queue.Empty:
+            continue
+        getattr(progress, name)(*arguments)
+
+
+_worker: tuple[_Sender, Path, str]
+
+
+def _start_worker(events: Any, store: str, device: str) -> None:
+    global _worker  # noqa: PLW0603  # what a pool hands to its workers has no other place
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _worker = (_Sender(events), Path(store), device)
+
+
+def _work(unit: Unit) -> Outcomes:
+    sender, store, device = _worker
+    return run_unit(unit, store, sender, device)
