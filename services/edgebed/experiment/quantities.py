@@ -16,6 +16,9 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from edgebed.experiment.errors import did_you_mean, shown
 from edgebed.systems.cooperative.distributions import Choice, Constant, Distribution, Uniform
 
+MAXIMUM_NUMBER = 1e300
+"""Numbers beyond this are refused: whatever is computed from them would not be finite."""
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -67,7 +70,11 @@ class Quantity:
         return Uniform(*numbers)
 
     def _number(self, value: object, path: tuple[str | int, ...], otherwise: str = "") -> float:
-        fine = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        fine = (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and -MAXIMUM_NUMBER <= value <= MAXIMUM_NUMBER
+        )
         if fine:
             number = float(value)  # type: ignore[arg-type]
             fine = self.low <= number <= self.high and not (self.above and number == self.low)

@@ -115,6 +115,10 @@ class Experiment(Document):
         copy._folder = folder
         return copy
 
+    def network_seed(self, replicate: int) -> int:
+        """What network and luck of a replicate follow from."""
+        return self.spec.seed + replicate
+
     def to_document(self) -> dict[str, Any]:
         """The experiment as plain values, defaults included, as they would be written in YAML."""
         document: dict[str, Any] = json.loads(self.model_dump_json(by_alias=True, exclude_none=True))
