@@ -36,12 +36,12 @@ def run_experiment(
             point=index,
             replicate=replicate,
             training_seed=seed,
-            label=_label(point.label, replicate, seed, point.experiment),
-            experiment=point.experiment,
+            label=_label(label, replicate, seed, point),
+            experiment=point,
         )
-        for index, point in enumerate(points)
-        for replicate in range(point.experiment.spec.replicates)
-        for seed in range(point.experiment.spec.training_seeds if _learns(point.experiment) else 1)
+        for index, (label, point) in enumerate(points)
+        for replicate in range(point.spec.replicates)
+        for seed in range(point.spec.training_seeds if _learns(point) else 1)
     ]
     merged: list[Outcomes] = [{} for _ in points]
     jobs = jobs or cores()
@@ -61,7 +61,7 @@ def _learns(experiment: Experiment) -> bool:
     return any(method.learned for method in experiment.spec.methods)
 
 
-def _label(point: str | None, replicate: int, seed: int, experiment: Experiment) -> str:
+def _label(point: str, replicate: int, seed: int, experiment: Experiment) -> str:
     """What progress calls a unit: network 2, seed 1."""
     parts = [str(point)] if point else []
     parts.append(f"network {replicate + 1}")
