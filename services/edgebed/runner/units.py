@@ -43,6 +43,8 @@ def run_units(units: Sequence[Unit], store: Path, progress: Progress, *, jobs: i
         return [run_unit(unit, store, progress, device) for unit in units]
     # Forking a process that may hold numba's or torch's threads is not safe, so workers start afresh.
     context = multiprocessing.get_context("spawn")
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")  # read by the workers when they import numpy
     events: Any = context.Queue()
     stop = threading.Event()
     listener = threading.Thread(target=_relay, args=(events, progress, stop), daemon=True)
@@ -64,6 +66,11 @@ def run_unit(unit: Unit, store: Path, progress: Progress, device: str) -> Outcom
     from edgebed.runner.stages import Stages
 
     spec = unit.experiment.spec
+    if any(method.learned for method in spec.methods):
+        import torch
+
+        # Units run side by side, so each has one core; and sums come out the same on every machine.
+        torch.set_num_threads(1)
     setting = Setting.of(unit.experiment, unit.replicate, read_inputs(unit.experiment))
     stages = Stages(
         setting, StageStore(store, VERSIONS), progress, training_seed=unit.training_seed, device=device, label=unit.label
