@@ -24,9 +24,7 @@ from edgebed.systems.cooperative.rules import DecisionOrder, DropPolicy, Failure
 from edgebed.systems.cooperative.virtual import run_episode
 from edgebed.systems.cooperative.workload import Workload, WorkloadModel
 
-RULES = [
-    Rules(*choice) for choice in itertools.product(DropPolicy, FailureTime, Horizon, DecisionOrder, FailureUnit)
-]
+RULES = [Rules(*choice) for choice in itertools.product(DropPolicy, FailureTime, Horizon, DecisionOrder, FailureUnit)]
 
 
 def case(nodes: int, seed: int, *, equal: bool = False) -> tuple[Network, WorkloadModel, Workload]:

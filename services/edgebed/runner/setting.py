@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from edgebed.experiment.inputs import Inputs, Tasks
 from edgebed.experiment.methods import PolicyChoice
 from edgebed.experiment.specification import Experiment
 from edgebed.simulator.rollout import Rollout, play
@@ -15,7 +16,7 @@ from edgebed.systems.cooperative.policy import Policy, PolicyContext
 from edgebed.systems.cooperative.randomness import Stream
 from edgebed.systems.cooperative.rules import Rules
 from edgebed.systems.cooperative.workload import Workload, WorkloadModel
-from edgebed.systems.registry import find_policy
+from edgebed.systems.registry import build_policy
 from edgebed.systems.transitions import Transitions
 
 
@@ -28,32 +29,23 @@ class Setting:
     network_model: NetworkModel
     """Whose largest values scale the observation."""
     workload_model: WorkloadModel
-    trace: Workload | None
-    """Episodes that are given rather than drawn; asked for more, they begin again."""
+    source: Tasks
+    """Draws episodes, from distributions or from a trace."""
+    files: dict[str, str]
+    """Digests of the files that the experiment reads."""
     rules: Rules
     mask_coefficient: float
 
     @classmethod
-    def of(cls, experiment: Experiment, replicate: int, inputs: "Inputs") -> "Setting":
-        """The setting of one replicate; `inputs` are the files that the experiment names."""
-        network_seed = experiment.spec.seed + replicate
-        network_model = experiment.network_model()
-        if inputs.networks is not None:
-            network = inputs.networks[replicate if len(inputs.networks) > 1 else 0]
-            network_model = NetworkModel.around(network)
-        else:
-            assert network_model is not None  # a specification either draws networks or names a file
-            network = network_model.draw(network_seed)
-        workload_model = experiment.workload_model()
-        if inputs.trace is not None:
-            workload_model = WorkloadModel.around(inputs.trace)
-        assert workload_model is not None  # likewise
+    def of(cls, experiment: Experiment, replicate: int, inputs: Inputs) -> "Setting":
+        """The setting of one replicate; `inputs` are those of the experiment."""
         return cls(
-            network=network,
-            network_seed=network_seed,
-            network_model=network_model,
-            workload_model=workload_model,
-            trace=inputs.trace,
+            network=inputs.networks[replicate],
+            network_seed=experiment.network_seed(replicate),
+            network_model=inputs.network_models[replicate],
+            workload_model=inputs.workload_model,
+            source=inputs.tasks,
+            files=inputs.files,
             rules=experiment.rules(),
             mask_coefficient=experiment.spec.mask.coefficient,
         )
@@ -70,13 +62,11 @@ class Setting:
 
     def policy(self, choice: PolicyChoice) -> Policy:
         """A policy by its name in the specification."""
-        return find_policy(choice.kind)(self.context, **choice.parameters)
+        return build_policy(choice.kind, self.context, choice.parameters)
 
     def tasks(self, stream: Stream, episodes: range, *index: int) -> Workload:
         """Some episodes of one of this replicate's streams."""
-        if self.trace is None:
-            return self.workload_model.draw(self.network, self.network_seed, stream, episodes, *index)
-        return Workload.join([self.trace.episode(episode % self.trace.episodes) for episode in episodes])
+        return self.source.draw(self.network, self.network_seed, stream, episodes, *index)
 
     def play(self, policy: Policy, tasks: Workload) -> Rollout:
         """The tasks under the policy."""
@@ -102,15 +92,7 @@ class Setting:
             "networkSeed": self.network_seed,
             "observation": self.observation.digest,
             "workload": repr(self.workload_model),
-            "trace": None if self.trace is None else self.trace.digest,
+            "files": self.files,
             "rules": repr(self.rules),
             "maskCoefficient": self.mask_coefficient,
         }
-
-
-@dataclass(frozen=True, eq=False)
-class Inputs:
-    """The files that an experiment names, read."""
-
-    networks: tuple[Network, ...] | None = None
-    trace: Workload | None = None

@@ -6,24 +6,26 @@ beside the store while it runs, from which it resumes with the exact next update
 """
 
 import json
-import shutil
+import math
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load, save
 
-from edgebed.experiment.methods import Collect, Method, Offline, Online, PolicyChoice
+from edgebed.experiment.methods import Collect, Method, Offline, Online
 from edgebed.experiment.outcome import CurvePoint, EpisodeCounts, Outcome
-from edgebed.experiment.specification import Evaluation
+from edgebed.experiment.files import write_atomically
+from edgebed.experiment.parts import Evaluation
 from edgebed.experiment.stages import StageStore
 from edgebed.runner.progress import Progress
 from edgebed.runner.setting import Setting
 from edgebed.simulator.rollout import Rollout
 from edgebed.stores.log_files import read_log, write_log
-from edgebed.systems.cooperative.actor import ActorWeights
+from edgebed.systems.cooperative.actor import ACTION_ORDER, ActorWeights
 from edgebed.systems.cooperative.conversion import Attribution
 from edgebed.systems.cooperative.lifecycle import TaskState
 from edgebed.systems.cooperative.log import TaskLog
@@ -38,7 +40,8 @@ UPDATES_AT_ONCE = 50
 """Likewise for offline updates; a checkpoint is kept every CHECKPOINT_UPDATES."""
 
 CHECKPOINT_UPDATES = 1000
-CHECKPOINT_EPISODES = 400
+POINTS_PER_CHECKPOINT = 4
+"""Online, a checkpoint is kept with every fourth point of the learning curve."""
 
 
 class Stages:
@@ -54,7 +57,7 @@ class Stages:
         """Everything that one method needs, up to its evaluation."""
         if method.policy is not None:
             choice = method.policy
-            inputs = {"policy": choice.model_dump(mode="json", by_alias=True)}
+            inputs: dict[str, Any] = {"policy": choice.model_dump(mode="json", by_alias=True)}
             return self._evaluate(method.name, inputs, lambda: self.setting.policy(choice), evaluation, [])
         model: Path | None = None
         curve: list[CurvePoint] = []
@@ -64,10 +67,10 @@ class Stages:
             model = self._offline(log, method.offline, attribution)
         if method.online is not None:
             model = self._online(model, method.online, attribution, evaluation)
-            curve = [CurvePoint.from_document(point) for point in json.loads((model / "curve.json").read_text())]
+            curve = _points(model / "curve.json")
         assert model is not None  # the specification sees to it
         actor = ActorWeights.from_bytes((model / "actor.safetensors").read_bytes())
-        inputs = {"model": model.name}
+        inputs = {"model": self.store.digest(model)}
         return self._evaluate(method.name, inputs, lambda: Actor(self.setting.context, actor), evaluation, curve)
 
     def _collect(self, collect: Collect) -> Path:
@@ -85,53 +88,83 @@ class Stages:
 
     def _offline(self, log: Path, offline: Offline, attribution: str) -> Path:
         # torch takes seconds to import, and a comparison of heuristics does not need it
+        from edgebed.learning.checkpoints import Meaning, digest_of, restore_checkpoint, save_checkpoint
         from edgebed.learning.sac_cql import SacCql, SacCqlSettings
 
-        settings = SacCqlSettings(**_known(SacCqlSettings, offline.settings()))
+        settings = SacCqlSettings(
+            batch_slots=offline.batch_slots,
+            hidden=offline.hidden,
+            learning_rate=offline.learning_rate,
+            discount=offline.discount,
+            tau=offline.target_update,
+            temperature=offline.temperature,
+            conservatism=offline.conservatism,
+        )
+        rewards = Attribution(offline.attribution or attribution)
         inputs = {
             "setting": self.setting.fingerprint(),
-            "log": log.name,
-            "settings": repr(settings),
+            "log": self.store.digest(log),
+            "settings": asdict(settings),
             "updates": offline.updates,
-            "attribution": offline.attribution or attribution,
+            "attribution": str(rewards),
             "trainingSeed": self.training_seed,
             "device": self.device,
         }
 
         def make(folder: Path) -> None:
             records, _ = read_log(log / "log.parquet")
-            transitions = self.setting.transitions(records, Attribution(offline.attribution or attribution))
-            learner = SacCql(transitions, seed=self._seed(0), settings=settings, device=self.device)
-            resume = self._checkpoint("offline", inputs)
-            if resume.exists():
-                learner.load(resume)
-            label = f"{self.label}: offline, {offline.updates} updates"
-            self.progress.started(str(folder), label, offline.updates)
-            self.progress.advanced(str(folder), learner.updates)
+            transitions = self.setting.transitions(records, rewards)
+            seed = self._seed(0)
+            learner = SacCql(transitions, seed, settings, self.device)
+            meaning = Meaning("sac-cql", self.setting.observation.digest, ACTION_ORDER, seed, digest_of(transitions))
+            unfinished = self._unfinished("offline", inputs)
+            if unfinished.with_suffix(".json").exists():
+                restore_checkpoint(unfinished, learner, meaning)
+            label = f"{self.label}: offline learning"
+            self.progress.started(label, label, offline.updates)
+            self.progress.advanced(label, learner.updates)
             while learner.updates < offline.updates:
-                step = min(UPDATES_AT_ONCE, offline.updates - learner.updates)
-                learner.train(step)
-                self.progress.advanced(str(folder), step)
-                if learner.updates % CHECKPOINT_UPDATES == 0:
-                    learner.save(resume)
-            learner.save(folder / "learner")
+                count = min(UPDATES_AT_ONCE, offline.updates - learner.updates)
+                learner.train(count)
+                self.progress.advanced(label, count)
+                if learner.updates % CHECKPOINT_UPDATES == 0 and learner.updates < offline.updates:
+                    save_checkpoint(unfinished, learner, meaning)
+            save_checkpoint(folder / "learner", learner, meaning)
             (folder / "actor.safetensors").write_bytes(self._weights(learner.actor.layers).to_bytes())
-            self.progress.finished(str(folder))
-            shutil.rmtree(resume, ignore_errors=True)
+            scale = np.array([learner.reward_mean, learner.reward_std])
+            (folder / "critic.safetensors").write_bytes(_critic_bytes(learner.v.layers, scale))
+            self.progress.finished(label)
 
-        return self.store.compute("offline", inputs, make)
+        folder = self.store.compute("offline", inputs, make)
+        self._forget("offline", inputs)
+        return folder
 
     def _online(self, start: Path | None, online: Online, attribution: str, evaluation: Evaluation) -> Path:
+        from edgebed.learning.checkpoints import Meaning, restore_checkpoint, save_checkpoint
         from edgebed.learning.ppo import Ppo, PpoSettings
 
-        settings = PpoSettings(**_known(PpoSettings, online.settings()))
         rewards = Attribution(online.attribution or attribution)
+        updates = math.ceil(online.episodes / online.episodes_per_update)
+        settings = PpoSettings(
+            own_reward=rewards is Attribution.PER_TASK,
+            discount=online.discount,
+            gae=online.gae_lambda,
+            clip=online.clip,
+            epochs=online.epochs,
+            minibatches=online.minibatches,
+            learning_rate=online.learning_rate,
+            entropy=online.entropy,
+            hidden=online.hidden,
+            falls_over=updates if online.learning_rate_falls else None,
+            warmup_epochs=online.warmup_epochs,
+        )
         inputs = {
             "setting": self.setting.fingerprint(),
-            "start": None if start is None else start.name,
-            "settings": repr(settings),
+            "start": None if start is None else self.store.digest(start),
+            "settings": asdict(settings),
             "episodes": online.episodes,
             "episodesPerUpdate": online.episodes_per_update,
+            "freshCritic": online.fresh_critic,
             "attribution": str(rewards),
             "every": evaluation.every,
             "curveEpisodes": evaluation.curve_episodes,
@@ -140,44 +173,50 @@ class Stages:
         }
 
         def make(folder: Path) -> None:
-            learner = Ppo(self.setting.observation, seed=self._seed(1), settings=settings, device=self.device)
-            if start is not None:
-                learner.start_from(start / "learner")
-            resume = self._checkpoint("online", inputs)
+            seed, observation = self._seed(1), self.setting.observation
+            learner = Ppo(
+                observation.static(self.setting.network),
+                observation.dynamic_size,
+                seed,
+                settings,
+                **({} if start is None else _start(start, fresh_critic=online.fresh_critic or settings.own_reward)),
+                device=self.device,
+            )
+            meaning = Meaning("ppo", observation.digest, ACTION_ORDER, seed)
+            unfinished = self._unfinished("online", inputs)
+            points = unfinished.with_suffix(".curve")
             curve: list[CurvePoint] = []
-            done = 0
-            if resume.exists():
-                learner.load(resume)
-                curve = [CurvePoint.from_document(point) for point in json.loads((resume / "curve.json").read_text())]
-                done = curve[-1].online_episodes
-            label = f"{self.label}: online, {online.episodes} episodes"
-            self.progress.started(str(folder), label, online.episodes)
-            self.progress.advanced(str(folder), done)
+            if points.exists():
+                restore_checkpoint(unfinished, learner, meaning)
+                curve = _points(points)
+            label = f"{self.label}: online learning"
+            self.progress.started(label, label, online.episodes)
             if not curve:
                 curve.append(self._point(0, learner, evaluation))
+            done = curve[-1].online_episodes
+            self.progress.advanced(label, done)
             while done < online.episodes:
                 count = min(online.episodes_per_update, online.episodes - done)
                 tasks = self.setting.tasks(Stream.ONLINE, range(done, done + count), self.training_seed)
                 played = self.setting.play(self._actor(learner), tasks)
                 learner.update(self.setting.transitions(played.log, rewards))
                 done += count
-                crossed = done // evaluation.every > (done - count) // evaluation.every
-                if crossed or done == online.episodes:
+                note = ""
+                if done // evaluation.every > (done - count) // evaluation.every or done == online.episodes:
                     curve.append(self._point(done, learner, evaluation))
-                    rate = float(np.mean(curve[-1].success_rates))
-                    self.progress.advanced(str(folder), count, f"success {rate:.1%}")
-                else:
-                    self.progress.advanced(str(folder), count)
-                if curve[-1].online_episodes == done and done % CHECKPOINT_EPISODES == 0:
-                    learner.save(resume)
-                    (resume / "curve.json").write_text(json.dumps([point.to_document() for point in curve]))
-            learner.save(folder / "learner")
+                    note = f"success {np.mean(curve[-1].success_rates):.1%}"
+                    if len(curve) % POINTS_PER_CHECKPOINT == 0 and done < online.episodes:
+                        save_checkpoint(unfinished, learner, meaning)
+                        write_atomically(points, _points_bytes(curve))
+                self.progress.advanced(label, count, note)
+            save_checkpoint(folder / "learner", learner, meaning)
             (folder / "actor.safetensors").write_bytes(self._weights(learner.actor.layers).to_bytes())
-            (folder / "curve.json").write_text(json.dumps([point.to_document() for point in curve]))
-            self.progress.finished(str(folder))
-            shutil.rmtree(resume, ignore_errors=True)
+            (folder / "curve.json").write_bytes(_points_bytes(curve))
+            self.progress.finished(label)
 
-        return self.store.compute("online", inputs, make)
+        folder = self.store.compute("online", inputs, make)
+        self._forget("online", inputs)
+        return folder
 
     def _evaluate(
         self,
@@ -224,9 +263,14 @@ class Stages:
     def _weights(self, layers: Any) -> ActorWeights:
         return ActorWeights(self.setting.observation, layers)
 
-    def _checkpoint(self, kind: str, inputs: dict[str, Any]) -> Path:
-        """Where a stage that is being learned keeps its checkpoint."""
+    def _unfinished(self, kind: str, inputs: dict[str, Any]) -> Path:
+        """Where a stage that is being learned keeps its checkpoint, without suffix."""
         return self.store.root / "unfinished" / f"{kind}-{self.store.key(kind, inputs)}"
+
+    def _forget(self, kind: str, inputs: dict[str, Any]) -> None:
+        unfinished = self._unfinished(kind, inputs)
+        for file in unfinished.parent.glob(f"{unfinished.name}*"):
+            file.unlink(missing_ok=True)
 
     def _seed(self, purpose: int) -> int:
         """The seed of one training run, from the network's and the run's."""
@@ -270,6 +314,24 @@ def quantiles(delay_s: NDArray[np.float64]) -> dict[str, float]:
     return {f"p{level}": float(value) for level, value in zip(levels, np.percentile(delay_s, levels), strict=True)}
 
 
-def _known(settings: type, given: dict[str, Any]) -> dict[str, Any]:
-    """What of a specification's fields the algorithm has; the rest is the runner's."""
-    return {field.name: given[field.name] for field in fields(settings) if field.name in given}
+def _critic_bytes(layers: Any, reward_scale: NDArray[np.float64]) -> bytes:
+    named = {f"layers.{k}.{name}": a for k, pair in enumerate(layers) for name, a in zip("wb", pair, strict=True)}
+    return bytes(save({**named, "rewardScale": reward_scale}))
+
+
+def _start(offline: Path, *, fresh_critic: bool) -> dict[str, Any]:
+    """What PPO takes over from the offline stage: the actor, and the critic of the team's reward with its scale."""
+    start: dict[str, Any] = {"actor": ActorWeights.from_bytes((offline / "actor.safetensors").read_bytes()).layers}
+    if not fresh_critic:
+        critic = load((offline / "critic.safetensors").read_bytes())
+        start["critic"] = tuple((critic[f"layers.{k}.w"], critic[f"layers.{k}.b"]) for k in range(3))
+        start["reward_scale"] = (float(critic["rewardScale"][0]), float(critic["rewardScale"][1]))
+    return start
+
+
+def _points(path: Path) -> list[CurvePoint]:
+    return [CurvePoint.from_document(point) for point in json.loads(path.read_text())]
+
+
+def _points_bytes(curve: list[CurvePoint]) -> bytes:
+    return json.dumps([point.to_document() for point in curve]).encode()

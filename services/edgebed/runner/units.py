@@ -28,9 +28,10 @@ class Unit:
     training_seed: int
     label: str
     experiment: Experiment
-    folder: Path
-    """What the experiment's file paths are relative to."""
 
+
+VERSIONS = {"results": "1"}
+"""Part of every stage's key: raised when the same specification gives other results than before."""
 
 Outcomes = dict[tuple[str, int, int], Outcome]
 """By method, replicate and training seed; a policy that is not trained has training seed 0 only."""
@@ -42,6 +43,8 @@ def run_units(units: Sequence[Unit], store: Path, progress: Progress, *, jobs: i
         return [run_unit(unit, store, progress, device) for unit in units]
     # Forking a process that may hold numba's or torch's threads is not safe, so workers start afresh.
     context = multiprocessing.get_context("spawn")
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")  # read by the workers when they import numpy
     events: Any = context.Queue()
     stop = threading.Event()
     listener = threading.Thread(target=_relay, args=(events, progress, stop), daemon=True)
@@ -63,9 +66,14 @@ def run_unit(unit: Unit, store: Path, progress: Progress, device: str) -> Outcom
     from edgebed.runner.stages import Stages
 
     spec = unit.experiment.spec
+    if any(method.learned for method in spec.methods):
+        import torch
+
+        # Units run side by side, so each has one core; and sums come out the same on every machine.
+        torch.set_num_threads(1)
     setting = Setting.of(unit.experiment, unit.replicate, read_inputs(unit.experiment))
     stages = Stages(
-        setting, StageStore(store), progress, training_seed=unit.training_seed, device=device, label=unit.label
+        setting, StageStore(store, VERSIONS), progress, training_seed=unit.training_seed, device=device, label=unit.label
     )
     outcomes: Outcomes = {}
     for method in spec.methods:
@@ -118,7 +126,7 @@ _worker: tuple[_Sender, Path, str]
 
 
 def _start_worker(events: Any, store: str, device: str) -> None:
-    global _worker  # what a pool hands to its workers has no other place
+    global _worker  # noqa: PLW0603  # what a pool hands to its workers has no other place
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _worker = (_Sender(events), Path(store), device)
 

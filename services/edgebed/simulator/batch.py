@@ -7,30 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgebed.systems.cooperative import kernel
+from edgebed.systems.cooperative import kernel, tables
 from edgebed.systems.cooperative.errors import ModelError
-from edgebed.systems.cooperative.lifecycle import TaskState
 from edgebed.systems.cooperative.log import TaskLog
 from edgebed.systems.cooperative.network import Network
-from edgebed.systems.cooperative.policy import Integers, View
+from edgebed.systems.cooperative.policy import Answers, Integers, View
 from edgebed.systems.cooperative.rules import DropPolicy, FailureTime, Horizon, Rules
 from edgebed.systems.cooperative.workload import Workload
-
-_COLUMNS = (
-    "source",
-    "destination",
-    "status",
-    "size_bits",
-    "cycles",
-    "arrived_s",
-    "sent_s",
-    "received_s",
-    "started_s",
-    "ended_s",
-    "u_transmission",
-    "u_execution",
-)
-"""Columns of the log that are fields of the kernel's records."""
 
 
 class Batch:
@@ -45,40 +28,25 @@ class Batch:
                 raise ModelError(
                     "workload", f"{workload.nodes} nodes", f"networks and workloads must agree on {n} nodes"
                 )
-        joined = Workload.join(workloads)
         self.rules, self.slots = rules, slots
-        episode, slot, source = np.nonzero(joined.arrives)
-        records, episodes = len(episode), joined.episodes
-        counts = joined.arrives.sum(axis=2)
+        self.decision_key = np.concatenate([workload.decision_key for workload in workloads])
+        episodes = len(self.decision_key)
+        records = sum(int(workload.arrives.sum()) for workload in workloads)
+        tasks = np.empty(records, dtype=kernel.RECORD)
         first = np.zeros((episodes, slots + 1), dtype=np.int64)
-        first[:, 1:] = np.cumsum(counts, axis=1)
-        first += np.concatenate([[0], np.cumsum(counts.sum(axis=1))[:-1]])[:, None]
-        scale = rules.failure_rate_scale(slot_s)
-        arrived = slot * slot_s
-        self.deadline_s = joined.deadline_s[episode, slot, source]
-        self.episode, self.slot = episode.astype(np.int32), slot.astype(np.int32)
-        self.decision_key = joined.decision_key
+        self.episode, self.slot, self.source = (np.empty(records, dtype=np.int32) for _ in range(3))
         self.probability = np.full(records, np.nan)
+        at = episode = 0
+        for w in workloads:
+            arrays = (w.arrives, w.size_bits, w.cycles, w.deadline_s, w.u_transmission, w.u_execution)
+            columns = (self.episode, self.slot, self.source)
+            at = tables.load(arrays, slot_s, at, episode, tasks, first, *columns)
+            episode += w.episodes
+        scale = rules.failure_rate_scale(slot_s)
         servers = n + n * n
-        # One completion per server, and one expiry per task that can be under way at once.
-        events = servers + (n * slots if rules.drop_policy is DropPolicy.ABORT_AT_DEADLINE else 0)
-        # A server's void completion can outlive its task under abortAtDeadline, so there it may have one per task.
-        events += n * slots * 2 if rules.drop_policy is DropPolicy.ABORT_AT_DEADLINE else 0
-
-        tasks = np.zeros(records, dtype=kernel.RECORD)
-        # The policies' views read these whole, the kernel reads a task at a time, so both have a copy of their own.
-        self.source = source
-        self.size_bits = tasks["size_bits"] = joined.size_bits[episode, slot, source]
-        self.cycles = tasks["cycles"] = joined.cycles[episode, slot, source]
-        tasks["arrived_s"] = arrived
-        tasks["due_s"] = arrived + self.deadline_s
-        tasks["u_transmission"] = joined.u_transmission[episode, slot, source]
-        tasks["u_execution"] = joined.u_execution[episode, slot, source]
-        for name in ("sent_s", "received_s", "started_s", "ended_s"):
-            tasks[name] = np.nan
-        tasks["source"] = source
-        tasks["destination"] = -1
-        tasks["status"] = TaskState.UNFINISHED
+        # One completion per server. Under abortAtDeadline also one expiry per task, and the void completions of a
+        # transfer and of an execution that were stopped stay in the heap until their time.
+        events = servers + (3 * n * slots if rules.drop_policy is DropPolicy.ABORT_AT_DEADLINE else 0)
         self.state = kernel.State(
             drop_policy=rules.drop_policy.code,
             at_instant=rules.failure_time is FailureTime.AT_INSTANT,
@@ -113,30 +81,67 @@ class Batch:
         episode = self.episode[part] - np.int32(begin)
         starts = s.first[begin:end, 0] - part.start
         task = np.arange(part.stop - part.start, dtype=np.int32) - starts[episode].astype(np.int32)
-        records = s.records[part]
+        count = len(episode)
+        destination, status = np.empty(count, dtype=np.int32), np.empty(count, dtype=np.int8)
+        floats = np.empty((len(tables.FLOATS), count))
+        tables.unload(s.records[part], destination, status, floats)
         return TaskLog(
             episode=episode,
             task=task,
             slot=self.slot[part],
-            deadline_s=self.deadline_s[part],
+            source=self.source[part],
+            destination=destination,
+            status=status,
             probability=self.probability[part],
-            **{name: np.ascontiguousarray(records[name]) for name in _COLUMNS},
+            **dict(zip(tables.FLOATS, floats, strict=True)),
         )
 
 
 class BatchView(View):
-    """A view on the kernel's state that looks at links only when asked to, because most policies do not."""
+    """A view on the kernel's state that looks at queues only when read, because most policies read few."""
 
     _batch: Batch
     _rows: Integers
     _episodes: Integers
+    _limit: NDArray[np.float64]
 
-    def __init__(self, batch: "Batch", rows: Integers, episodes: Integers, fields: dict[str, Any]) -> None:
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "_batch", batch)
-        object.__setattr__(self, "_rows", rows)
-        object.__setattr__(self, "_episodes", episodes)
+    def __init__(
+        self,
+        batch: Batch,
+        rows: Integers,
+        episodes: Integers,
+        limit: NDArray[np.float64],
+        fields: dict[str, Any],
+    ) -> None:
+        hidden = {"_batch": batch, "_rows": rows, "_episodes": episodes, "_limit": limit}
+        vars(self).update(hidden, **fields)
+
+    @cached_property
+    def _own(self) -> Answers:
+        return self.answers(self.source[:, None])
+
+    @cached_property
+    def waiting(self) -> NDArray[np.int64]:
+        """(rows,) as in `View`."""
+        return self._own.waiting[:, 0]
+
+    @cached_property
+    def backlog_s(self) -> NDArray[np.float64]:
+        """(rows,) as in `View`."""
+        return self._own.backlog_s[:, 0]
+
+    @cached_property
+    def available(self) -> NDArray[np.bool_]:
+        """(rows,) as in `View`."""
+        return self._own.available[:, 0]
+
+    def answers(self, nodes: Integers) -> Answers:
+        """What the nodes, (rows, k), answer."""
+        shape = nodes.shape
+        waiting, backlog, bits = np.empty(shape, np.int64), np.empty(shape), np.empty(shape, np.bool_)
+        state = self._batch.state
+        kernel.answers(state, self.slot, self._episodes, nodes, self._limit, waiting, backlog, bits)
+        return Answers(nodes, waiting, backlog, bits)
 
     @cached_property
     def sending_backlog_s(self) -> NDArray[np.float64]:
@@ -148,6 +153,18 @@ class BatchView(View):
         """(rows, N) as in `View`."""
         out = np.empty((self.rows, self.nodes), dtype=np.int64)
         kernel.receiving_queues(self._batch.state, self._episodes, self.source, out)
+        return out
+
+    def transmission_to(self, nodes: Integers) -> NDArray[np.float64]:
+        """(rows, k) as in `View`."""
+        out = np.empty(nodes.shape)
+        tables.transmissions(self.network.link_rate_bits_per_s, self.source, self.size_bits, nodes, out)
+        return out
+
+    def execution_at(self, nodes: Integers) -> NDArray[np.float64]:
+        """(rows, k) as in `View`."""
+        out = np.empty(nodes.shape)
+        tables.executions(self.network.capacity_hz, self.cycles, nodes, out)
         return out
 
     def sending_backlog_to(self, nodes: Integers) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ j < N sends the node's task to j, action N is "no task". An action that the mask
 that gets away with one learns from tasks that went elsewhere. The episode ends by truncation after the last slot.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
@@ -24,9 +24,9 @@ from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.lifecycle import TaskState
 from edgebed.systems.cooperative.network import Network, NetworkModel
 from edgebed.systems.cooperative.observation import ObservationSpecification
+from edgebed.systems.cooperative.randomness import Stream
 from edgebed.systems.cooperative.rules import DecisionOrder, Horizon, Rules
 from edgebed.systems.cooperative.workload import WorkloadModel
-from edgebed.systems.cooperative.randomness import Stream
 
 Observation = dict[str, NDArray[Any]]
 
@@ -39,7 +39,11 @@ class CooperativeEnvironment(ParallelEnv[str, Observation, int]):  # type: ignor
     `infos[agent]["own_rewards"]` holds, per slot, the outcome of the task that the agent decided there.
     """
 
-    metadata = {"name": "edgebed_cooperative_v1", "render_modes": [], "is_parallelizable": True}
+    metadata: ClassVar[dict[str, Any]] = {
+        "name": "edgebed_cooperative_v1",
+        "render_modes": [],
+        "is_parallelizable": True,
+    }
 
     def __init__(
         self,
@@ -143,8 +147,9 @@ class CooperativeEnvironment(ParallelEnv[str, Observation, int]):  # type: ignor
         size, cycles, deadline = np.zeros((3, n))
         rows = self._rows()
         source = batch.source[rows]
-        size[source], cycles[source] = batch.size_bits[rows], batch.cycles[rows]
-        deadline[source] = batch.deadline_s[rows]
+        tasks = batch.state.records[rows]
+        size[source], cycles[source] = tasks["size_bits"], tasks["cycles"]
+        deadline[source] = tasks["deadline_s"]
         dynamic = self.observation.dynamic(nodes, waiting[0], receiving, size, cycles, deadline)
         whole = np.concatenate([self._static, dynamic], axis=1)
         self._masks = np.zeros((n, n + 1), dtype=np.int8)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebed.simulator.batch import Batch, BatchView
-from edgebed.systems.cooperative import kernel
+from edgebed.systems.cooperative import kernel, tables
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.log import TaskLog
 from edgebed.systems.cooperative.network import Network
@@ -21,7 +21,7 @@ from edgebed.systems.cooperative.policy import Answers, Integers, Policy
 from edgebed.systems.cooperative.rules import DecisionOrder, Rules
 from edgebed.systems.cooperative.workload import Workload
 
-EPISODES_AT_ONCE = 64
+EPISODES_AT_ONCE = 256
 """Fewer leave more to Python's overhead per slot, more leave the cache."""
 
 
@@ -111,58 +111,60 @@ class _Group:
         self.messages = messages
         self.limit = mask_coefficient * network.cores / 4
         n = network.nodes
-        self.rows = np.empty((end - begin) * n, dtype=np.int64)
-        self.episodes = np.empty((end - begin) * n, dtype=np.int64)
+        most = (end - begin) * n
+        self.rows, self.episodes, self.source = (np.empty(most, dtype=np.int64) for _ in range(3))
+        self.floats = np.empty((3, most))
         self.waiting = np.empty((end - begin, n), dtype=np.int64)
         self.backlog = np.empty((end - begin, n))
 
     def decide(self, slot: int, *, sequential: bool) -> None:
-        state = self.batch.state
-        count = kernel.slot_rows(state, slot, self.begin, self.end, self.rows, self.episodes)
-        rows, episodes = self.rows[:count], self.episodes[:count]
+        """Decide the tasks of one slot, all at once or node by node."""
+        tables_of = (self.rows, self.episodes, self.source, self.floats)
+        count = tables.slot_rows(self.batch.state, slot, self.begin, self.end, *tables_of)
+        # Copies, because a policy may keep its view.
+        rows, episodes, source = (table[:count].copy() for table in tables_of[:3])
+        floats = self.floats[:, :count].copy()
         if not sequential:
-            self._decide(slot, rows, episodes)
+            self._decide(slot, rows, episodes, source, floats)
             return
-        source = self.batch.source[rows]
         for node in range(self.network.nodes):
             mine = source == node
-            self._decide(slot, rows[mine], episodes[mine])
+            self._decide(slot, rows[mine], episodes[mine], source[mine], floats[:, mine])
 
-    def _decide(self, slot: int, rows: Integers, episodes: Integers) -> None:
-        if len(rows) == 0:
+    def _decide(
+        self, slot: int, rows: Integers, episodes: Integers, source: Integers, floats: NDArray[np.float64]
+    ) -> None:
+        count = len(rows)
+        if count == 0:
             return
-        state, network = self.batch.state, self.network
-        kernel.execution_queues(state, slot, self.begin, self.end, self.waiting, self.backlog)
-        at = episodes - self.begin
-        batch = self.batch
-        source = batch.source[rows]
-        waiting = self.waiting[at, source]
+        batch, network = self.batch, self.network
+        state = batch.state
         view = BatchView(
-            self.batch,
+            batch,
             rows,
             episodes,
+            self.limit,
             {
                 "network": network,
-                "rules": self.batch.rules,
+                "rules": batch.rules,
                 "slot": slot,
                 "slot_s": state.slot_s,
                 "source": source,
-                "size_bits": batch.size_bits[rows],
-                "cycles": batch.cycles[rows],
-                "deadline_s": self.batch.deadline_s[rows],
-                "waiting": waiting,
-                "backlog_s": self.backlog[at, source],
-                "available": waiting < self.limit[source],
-                "decision_key": self.batch.decision_key[episodes],
+                "size_bits": floats[0],
+                "cycles": floats[1],
+                "deadline_s": floats[2],
+                "decision_key": batch.decision_key[episodes],
             },
         )
         nodes = self.policy.ask(view)
         answers = None
         if nodes is not None:
-            here = at[:, None]
-            answered = self.waiting[here, nodes]
-            answers = Answers(nodes, answered, self.backlog[here, nodes], answered < self.limit[nodes])
-            self.messages[rows] = (nodes != source[:, None]).sum(axis=1)
+            if nodes is view.everyone:
+                answers = self._everyone(slot, nodes, episodes)
+                self.messages[rows] = network.nodes - 1
+            else:
+                answers = view.answers(nodes)
+                self.messages[rows] = (nodes != source[:, None]).sum(axis=1)
         destination = np.asarray(self.policy.decide(view, answers), dtype=np.int64)
         if destination.shape != (len(rows),):
             name = type(self.policy).__name__
@@ -176,3 +178,10 @@ class _Group:
             raise ModelError(
                 f"policy {name}", int(destination[bad]), f"decide must return nodes 0 to {network.nodes - 1}"
             )
+
+    def _everyone(self, slot: int, nodes: Integers, episodes: Integers) -> Answers:
+        """All nodes' answers: each node's queue is walked once per episode, not once per row."""
+        kernel.execution_queues(self.batch.state, slot, self.begin, self.end, self.waiting, self.backlog)
+        at = episodes - self.begin
+        waiting = self.waiting[at]
+        return Answers(nodes, waiting, self.backlog[at], waiting < self.limit)

@@ -47,7 +47,7 @@ class Task:
         return self.arrived_s + self.deadline_s
 
 
-class InvalidTransition(Exception):  # noqa: N818  # named for what happened
+class InvalidTransition(Exception):
     """A task was told something that the lifecycle table does not allow in its state; a bug of the driver or the node."""
 
     def __init__(self, task: Task, event: str) -> None:
@@ -277,9 +277,9 @@ class NodeCore:
         while link.serving is None and link.waiting:
             task = link.waiting.popleft()
             length = self.transmission_s(task)
-            if (
-                policy is DropPolicy.ESTIMATE_AT_BOTH and now + length + self.execution_s(task) > task.due_s
-            ) or (policy is DropPolicy.EXPIRED_AT_DEQUEUE and now > task.due_s):
+            if (policy is DropPolicy.ESTIMATE_AT_BOTH and now + length + self.execution_s(task) > task.due_s) or (
+                policy is DropPolicy.EXPIRED_AT_DEQUEUE and now > task.due_s
+            ):
                 self._end(task, "drop", now, effects)
                 continue
             self._change(task, "send", now)

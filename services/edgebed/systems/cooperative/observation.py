@@ -96,8 +96,8 @@ class ObservationSpecification:
         rows, n = receiving.shape
         out = np.empty((rows, n + 3), dtype=np.float32)
         out[:, 0] = np.minimum(waiting / self.queue_length, 1.0)
-        others = np.arange(n - 1) + (np.arange(n - 1) >= source[:, None])
-        out[:, 1:n] = np.minimum(np.take_along_axis(receiving, others, axis=1) / self.queue_length, 1.0)
+        others = np.arange(n) != source[:, None]
+        out[:, 1:n] = np.minimum(receiving[others].reshape(rows, n - 1) / self.queue_length, 1.0)
         out[:, n] = size_bits / self.size_bits
         out[:, n + 1] = cycles / self.cycles
         out[:, n + 2] = deadline_s / self.deadline_s

@@ -99,12 +99,16 @@ class View:
         """Tc at each of the given nodes, shape (rows, k) (eq. 1)."""
         return self.cycles[:, None] / self.network.capacity_hz[nodes]
 
-    def reliability_of(self, nodes: Integers) -> Floats:
-        """Chance that neither stage fails at each of the given nodes, shape (rows, k) (eqs 4 and 5)."""
+    def hazard_of(self, nodes: Integers) -> Floats:
+        """Tt beta + Tc alpha at each of the given nodes, shape (rows, k): the smaller, the more reliable."""
         scale = self.rules.failure_rate_scale(self.slot_s)
         alpha = self.network.execution_failure_rate[nodes] * scale
         beta = self.network.link_failure_rate[self.source[:, None], nodes] * scale
-        return np.exp(-self.execution_at(nodes) * alpha - self.transmission_to(nodes) * beta)
+        return self.execution_at(nodes) * alpha + self.transmission_to(nodes) * beta
+
+    def reliability_of(self, nodes: Integers) -> Floats:
+        """Chance that neither stage fails at each of the given nodes, shape (rows, k) (eqs 4 and 5)."""
+        return np.exp(-self.hazard_of(nodes))
 
     def sending_backlog_to(self, nodes: Integers) -> Floats:
         """Seconds of work in the own sending queue to each of the given nodes, shape (rows, k); 0 to itself."""

@@ -6,8 +6,8 @@ sample workloads of the same network, on
 
     sum_k max(0, max_j v_kj - mu_j w_kj) + sum_j mu_j * 0.6 * slots * slot
 
-by a thousand steps of length 0.001 along the subgradient, from zero. Not to the minimum: where the network is offered more than
-0.6 of its capacity, the prices at the minimum ration the tasks, and then w outweighs v in every decision; the success
+by a thousand steps of length 0.001 along the subgradient, from zero. Not to the minimum: where the network is offered
+more than 0.6 of its capacity, the prices at the minimum ration the tasks, and then w outweighs v in every decision; the success
 rate falls by 6 points and more. The first steps balance the nodes, which is what prices are for here; on the ten
 reference networks they decide as well as the reference's own prices or better (+0.3 points on average).
 

@@ -30,6 +30,6 @@ class Ratc(Policy):
             view.sending_backlog_to(nodes) + view.transmission_to(nodes) + answers.backlog_s + view.execution_at(nodes)
         )
         both_in_time = (completion <= view.deadline_s[:, None]).all(axis=1)
-        reliability = view.reliability_of(nodes)
-        second = np.where(both_in_time, reliability[:, 1] > reliability[:, 0], completion[:, 1] < completion[:, 0])
+        hazard = view.hazard_of(nodes)
+        second = np.where(both_in_time, hazard[:, 1] < hazard[:, 0], completion[:, 1] < completion[:, 0])
         return np.where(second, nodes[:, 1], nodes[:, 0])

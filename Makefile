@@ -1,0 +1,72 @@
+# Every command of the project. `make` alone lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+SCALE ?= small
+# An index for torch without CUDA, e.g. PyTorch's own for the CPU: make setup TORCH_INDEX=https://...
+TORCH_INDEX ?=
+LOCKS := requirements/dev.txt requirements/torch.txt
+READY := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench paper generate lock clean
+
+help: ## list the commands
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make the virtual environment .venv (TORCH_INDEX=url for another torch)
+
+$(READY): $(LOCKS) pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo "edgebed needs Python 3.11 to 3.13; name one with make PYTHON=python3.12" >&2; exit 3; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+ifeq ($(TORCH_INDEX),)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/torch.txt
+else
+	$(UV) pip install --quiet --python $(BIN)/python --index-url $(TORCH_INDEX) \
+		"$$(sed -n 's/^\(torch==[0-9.]*\).*/\1/p' requirements/torch.txt)"
+endif
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@rm -f $(VENV)/.ready-*
+	@touch $@
+
+demo: setup ## run the example experiment and write its report (about five minutes)
+	$(BIN)/edgebed run deploy/experiments/quickstart.yaml
+
+test: setup ## run all tests
+	$(BIN)/python -m pytest tests/unit tests/parity
+
+check: setup ## lint, types, import contracts, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory generate
+	@git diff --exit-code --stat -- docs deploy || { echo "generated files differ: commit what 'make generate' wrote" >&2; exit 1; }
+
+format: setup ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: setup ## make the generated files again
+	$(BIN)/python -m edgebed.experiment.reference docs/specification.md
+
+bench: setup ## run the benchmarks, print a table, write build/bench.json
+	$(BIN)/python -m tests.benchmarks
+
+paper: setup ## reproduce the paper's figures: SCALE=small (an hour) or full
+	$(BIN)/python scripts/paper.py --scale $(SCALE)
+
+lock: ## pin the dependencies again
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra dev pyproject.toml -o requirements/dev.txt
+	echo "torch>=2.6" | $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --constraint requirements/dev.txt - -o requirements/torch.txt
+
+clean: ## remove what was made, except runs and .venv
+	rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

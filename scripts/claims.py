@@ -1,0 +1,198 @@
+"""The paper's claims, figure by figure, each judged from the results of our run by a rule that is written here.
+
+A claim is `reproduced` when its rule holds wherever it was looked at, `partly` when it holds for some of the networks,
+sources or values, and `not reproduced` otherwise. A difference counts only when its 95 % interval on the same tasks
+excludes 0.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+HEURISTICS = ("random", "local", "rda", "ratc")
+WARM, COLD, OFFLINE = "o2o", "online-only", "offline-only"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim and what became of it."""
+
+    text: str
+    verdict: str
+    evidence: str
+
+
+def judged(text: str, held: Sequence[bool], evidence: str) -> Claim:
+    """A claim that was looked at in several places."""
+    verdict = "reproduced" if all(held) else "partly" if any(held) else "not reproduced"
+    return Claim(text, verdict, evidence)
+
+
+def percent(value: float) -> str:
+    """A fraction as a percentage with one decimal."""
+    return f"{100 * value:.1f}"
+
+
+def mean(results: Mapping[str, Any], name: str) -> float:
+    """Success rate of a method."""
+    return float(results["methods"][name]["successRate"]["mean"])
+
+
+def each(results: Mapping[str, Any], name: str) -> list[float]:
+    """Success rate of a method on every network."""
+    return [float(value) for value in results["methods"][name]["successRate"]["perReplicate"]]
+
+
+def gain(results: Mapping[str, Any], name: str, other: str) -> tuple[float, float, float]:
+    """How much more `name` completes than `other` on the same tasks, in points, and the ends of the interval."""
+    for found in results["differences"]:
+        low, high = found["ci95"] or (0.0, 0.0)
+        if (found["method"], found["against"]) == (name, other):
+            return 100 * found["mean"], 100 * low, 100 * high
+        if (found["method"], found["against"]) == (other, name):
+            return -100 * found["mean"], -100 * high, -100 * low
+    raise KeyError((name, other))
+
+
+def shown(found: tuple[float, float, float]) -> str:
+    """+3.1 [2.2, 4.0]."""
+    return f"{found[0]:+.1f} [{found[1]:+.1f}, {found[2]:+.1f}]"
+
+
+def fig3(results: Mapping[str, Any]) -> list[Claim]:
+    """The learning curve."""
+    warm, cold = (results["methods"][name]["learningCurve"] for name in (WARM, COLD))
+    dip = results["methods"][WARM]["dip"]["points"]
+    goal = cold[-1]["mean"]
+    reached = next((point["onlineEpisodes"] for point in warm if point["mean"] >= goal), None)
+    over_ratc = [a > b for a, b in zip(each(results, WARM), each(results, "ratc"), strict=True)]
+    offline = [a > b for a, b in zip(each(results, OFFLINE), each(results, "ratc"), strict=True)]
+    tuned = gain(results, WARM, OFFLINE)
+    claims = [
+        judged(
+            "The warm start spares the poor beginning of online learning",
+            [warm[0]["mean"] > cold[0]["mean"]],
+            f"at 0 online episodes {percent(warm[0]['mean'])} against {percent(cold[0]['mean'])}",
+        ),
+        judged(
+            "Fine-tuning begins without a dip", [dip <= 0.5], f"lowest point of the first quarter: {dip:.2f} points below"
+        ),
+        judged("Fine-tuning improves on offline learning", [tuned[1] > 0], f"{shown(tuned)} points"),
+        judged(
+            "Offline-to-online surpasses RATC",
+            over_ratc,
+            f"on {sum(over_ratc)} of {len(over_ratc)} networks, {shown(gain(results, WARM, 'ratc'))} points",
+        ),
+        judged(
+            "Offline learning alone surpasses the heuristic that made its log",
+            offline,
+            f"on {sum(offline)} of {len(offline)} networks, {shown(gain(results, OFFLINE, 'ratc'))} points",
+        ),
+        judged(
+            "It needs fewer online episodes than learning from scratch",
+            [reached is not None and reached < cold[-1]["onlineEpisodes"]],
+            f"{percent(goal)}, where {COLD} ends after {cold[-1]['onlineEpisodes']} episodes, "
+            + (f"is reached after {reached}" if reached is not None else "is not reached"),
+        ),
+    ]
+    if "price-mask" in results["methods"]:
+        found = gain(results, WARM, "price-mask")
+        claims.append(
+            judged("(not in the paper) It comes within 0.5 points of price+mask", [found[0] >= -0.5], f"{shown(found)} points")
+        )
+    return claims
+
+
+def fig4(results: Mapping[str, Any]) -> list[Claim]:
+    """Logs of different heuristics."""
+    sources = [name for name in HEURISTICS if f"offline-{name}" in results["methods"]]
+    over = {name: gain(results, f"offline-{name}", name) for name in sources}
+    tuned = {name: gain(results, f"o2o-{name}", f"offline-{name}") for name in sources}
+    ends = [mean(results, f"o2o-{name}") for name in sources]
+    order = sorted(sources, key=lambda name: mean(results, name))
+    follows = sorted(sources, key=lambda name: mean(results, f"offline-{name}")) == order
+    return [
+        judged(
+            "Offline learning surpasses the heuristic whose log it learns from",
+            [found[1] > 0 for found in over.values()],
+            "; ".join(f"{name} {shown(found)}" for name, found in over.items()),
+        ),
+        judged(
+            "Fine-tuning improves it, whatever the source",
+            [found[1] > 0 for found in tuned.values()],
+            "; ".join(f"{name} {shown(found)}" for name, found in tuned.items()),
+        ),
+        judged(
+            "A better heuristic makes a better log",
+            [follows],
+            "offline learning from " + ", ".join(f"{name} {percent(mean(results, f'offline-{name}'))}" for name in order),
+        ),
+        judged(
+            "After fine-tuning the source hardly matters (within a point)",
+            [max(ends) - min(ends) <= 0.01],
+            ", ".join(f"{name} {percent(end)}" for name, end in zip(sources, ends, strict=True)),
+        ),
+    ]
+
+
+def swept(what: str, falls: bool | None) -> Callable[[Mapping[str, Any]], list[Claim]]:
+    """A figure over the values of a field."""
+
+    def claims(results: Mapping[str, Any]) -> list[Claim]:
+        points = results["sweep"]["points"]
+        best = []
+        for point in points:
+            rivals = [name for name in HEURISTICS if name in point["methods"]]
+            rival = max(rivals, key=lambda name: mean(point, name))
+            best.append((point["label"], rival, gain(point, WARM, rival)))
+        found = [
+            judged(
+                f"Offline-to-online is above every heuristic at every {what}",
+                [difference[1] > 0 for _, _, difference in best],
+                "; ".join(f"{label}: {shown(difference)} over {rival}" for label, rival, difference in best),
+            )
+        ]
+        rates = [mean(point, WARM) for point in points]
+        steps = [later <= earlier for earlier, later in zip(rates, rates[1:], strict=False)]
+        if falls is not None:
+            found.append(
+                judged(f"Success falls with {what}", steps, ", ".join(percent(rate) for rate in rates) + " for o2o")
+            )
+        return found
+
+    return claims
+
+
+CLAIMS: dict[str, Callable[[Mapping[str, Any]], list[Claim]]] = {
+    "fig3": fig3,
+    "fig4": fig4,
+    "fig5a": swept("task size", falls=True),
+    "fig5b": swept("arrival probability", falls=True),
+    "fig5c": swept("failure rate", falls=True),
+    "fig6": swept("number of nodes", falls=None),
+}
+
+
+def methods_table(results: Mapping[str, Any]) -> str:
+    """All methods in one table: with a sweep a column per value, otherwise success, interval and losses."""
+    if "sweep" in results:
+        points = results["sweep"]["points"]
+        names = list(points[0]["methods"])
+        lines = ["| method | " + " | ".join(str(point["label"]) for point in points) + " |"]
+        lines.append("|---|" + "---|" * len(points))
+        order = results["order"]
+        for name in sorted(names, key=order.index):
+            lines.append(f"| {name} | " + " | ".join(percent(mean(point, name)) for point in points) + " |")
+        return "\n".join(lines)
+    networks = results["replicates"]
+    head = "| method | success % | 95 % interval | dropped % | failed % | delay s | "
+    lines = [head + " | ".join(f"network {k + 1}" for k in range(networks)) + " |", "|---|" + "---|" * (networks + 5)]
+    for name in results["order"]:
+        method = results["methods"][name]
+        low, high = method["successRate"]["ci95"] or (float("nan"), float("nan"))
+        shares = method["shares"]
+        cells = [percent(mean(results, name)), f"{percent(low)} to {percent(high)}", percent(shares["dropped"])]
+        cells += [percent(shares["failed"]), f"{method['delaySeconds']['mean']:.2f}"]
+        cells += [percent(value) for value in each(results, name)]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)

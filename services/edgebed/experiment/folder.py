@@ -1,0 +1,86 @@
+"""The folder of a run: the experiment as run with the files it reads, its stages, and what is made of them.
+
+    experiment.yaml, inputs/   the specification as run; running it again gives the same results
+    stages/                    what has been computed (`stages`)
+    results.json, report.html, figures/
+
+A folder belongs to one experiment. Giving the same experiment again goes on where it stopped; another one is refused.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgebed.experiment.errors import Problem, UserError
+from edgebed.experiment.files import faults, write_atomically
+from edgebed.experiment.inputs import file_content
+from edgebed.experiment.parts import NetworkFile, WorkloadFile
+from edgebed.experiment.reading import to_yaml
+from edgebed.experiment.specification import Experiment
+from edgebed.experiment.stages import StageStore
+from edgebed.experiment.sweep import replacing
+
+SPECIFICATION = "experiment.yaml"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """An opened folder."""
+
+    path: Path
+    experiment: Experiment
+    """The experiment as run; its file paths lead into the folder."""
+    stages: StageStore
+    resumed: bool
+    """Whether the experiment had been started before."""
+
+
+def open_run_folder(path: Path, experiment: Experiment, versions: Mapping[str, str] | None = None) -> RunFolder:
+    """Prepares `path` for the experiment, or opens it again.
+
+    Raises UserError when the folder belongs to another experiment or holds other things, EnvironmentFault when it
+    cannot be written.
+    """
+    copies: dict[str, bytes] = {}
+    as_run = experiment
+    spec = experiment.spec
+    if isinstance(spec.network, NetworkFile):
+        copies["inputs/network.json"] = file_content(experiment.folder / spec.network.file, "spec.network.file")
+        as_run = replacing(as_run, "network.file", "inputs/network.json")
+    if isinstance(spec.workload, WorkloadFile):
+        copies["inputs/trace.parquet"] = file_content(experiment.folder / spec.workload.file, "spec.workload.file")
+        as_run = replacing(as_run, "workload.file", "inputs/trace.parquet")
+    as_run = as_run.located(path)
+    content = to_yaml(as_run).encode()
+    marker = path / SPECIFICATION
+    resumed = marker.exists()
+    if resumed:
+        _same(marker, content, copies)
+    else:
+        if path.exists() and (not path.is_dir() or any(p.name not in ("inputs", "stages") for p in path.iterdir())):
+            found = "holds other things than a run" if path.is_dir() else "is not a folder"
+            raise UserError(Problem("", found, "give another folder with --output"), str(path))
+        with faults(path):
+            path.mkdir(parents=True, exist_ok=True)
+            for name, data in copies.items():
+                (path / name).parent.mkdir(exist_ok=True)
+                write_atomically(path / name, data)
+        write_atomically(marker, content)
+    return RunFolder(path, as_run, StageStore(path / "stages", versions), resumed)
+
+
+def _same(marker: Path, content: bytes, copies: Mapping[str, bytes]) -> None:
+    """Refuses a folder whose experiment is not the given one, saying where they first differ."""
+    there = marker.read_bytes()
+    differs: str | None = None
+    if there != content:
+        lines = zip(there.decode(errors="replace").splitlines(), content.decode().splitlines(), strict=False)
+        old, new = next(((a.strip(), b.strip()) for a, b in lines if a != b), ("", ""))
+        differs = f"it has `{old}`, this one has `{new}`" if old or new else "one is longer"
+    for name, data in copies.items():
+        copy = marker.parent / name
+        if differs is None and (not copy.exists() or copy.read_bytes() != data):
+            differs = f"the content of {name} is not the same"
+    if differs is not None:
+        found = f"belongs to another experiment: {differs}"
+        raise UserError(Problem("", found, "give another folder with --output, or delete this one"), str(marker.parent))

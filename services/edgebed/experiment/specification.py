@@ -1,0 +1,167 @@
+"""The experiment as a value: what is compared, on which networks and tasks, under which rules, from which seed.
+
+This model is the only definition. The JSON Schema, the reference page and the messages about wrong files are made from
+it; `network_model`, `workload_model` and `rules` turn it into the values of the offloading system.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator
+
+from edgebed.experiment.document import Document, refused
+from edgebed.experiment.methods import Method
+from edgebed.experiment.parts import (
+    DrawnNetwork,
+    DrawnWorkload,
+    Evaluation,
+    Mask,
+    Metadata,
+    NetworkFile,
+    Reward,
+    RulesChoice,
+    Sweep,
+    WorkloadFile,
+)
+from edgebed.experiment.quantities import scaled
+from edgebed.systems.cooperative.network import BITS_PER_KB, BITS_PER_MB, NetworkModel
+from edgebed.systems.cooperative.rules import Rules
+from edgebed.systems.cooperative.workload import WorkloadModel
+
+API_VERSION = "edgebed.dev/v1alpha1"
+Backend = Literal["simulator", "processes", "kubernetes"]
+
+
+def _form(value: object) -> str:
+    """Which of the two forms of network and workload a document has."""
+    return "<file>" if (isinstance(value, dict) and "file" in value) or hasattr(value, "file") else "<drawn>"
+
+
+class Spec(Document):
+    """What the experiment is."""
+
+    description: str | None = None
+    """A sentence for the report."""
+    system: Literal["cooperative"] = "cooperative"
+    """The offloading system."""
+    backend: Backend = "simulator"
+    """Where the experiment runs."""
+    seed: Annotated[int, Field(ge=0, lt=2**53)] = 1
+    """Everything random follows from it; replicate r has network seed seed + r."""
+    replicates: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Independent networks."""
+    training_seeds: Annotated[int, Field(ge=1, le=1_000)] = 1
+    """Independent training runs of each learned method on each network."""
+    network: Annotated[
+        Annotated[DrawnNetwork, Tag("<drawn>")] | Annotated[NetworkFile, Tag("<file>")], Discriminator(_form)
+    ]
+    """Distributions to draw networks from, or a file."""
+    workload: Annotated[
+        Annotated[DrawnWorkload, Tag("<drawn>")] | Annotated[WorkloadFile, Tag("<file>")], Discriminator(_form)
+    ]
+    """Distributions to draw tasks from, or a file."""
+    rules: RulesChoice = RulesChoice()
+    """What the paper leaves open."""
+    mask: Mask = Mask()
+    """Which nodes may be chosen."""
+    reward: Reward = Reward()
+    """How outcomes become rewards."""
+    methods: Annotated[tuple[Method, ...], Field(strict=False, min_length=1)]
+    """What is compared."""
+    evaluation: Evaluation = Evaluation()
+    """On which episodes."""
+    sweep: Sweep | None = None
+    """Repeat all of it for several values of one field."""
+
+    @field_validator("methods")
+    @classmethod
+    def _names_differ(cls, methods: tuple[Method, ...]) -> tuple[Method, ...]:
+        first: dict[str, int] = {}
+        for position, method in enumerate(methods):
+            if first.setdefault(method.name, position) != position:
+                found = f"{method.name!r} is already the name of methods[{first[method.name]}]"
+                raise refused(found, "give every method a name of its own", position, "name")
+        return methods
+
+
+class Experiment(Document):
+    """One experiment. Build it with `edgebed.experiment.reading.load`, which explains what is wrong with a file."""
+
+    api_version: Literal["edgebed.dev/v1alpha1"]
+    """Version of this format."""
+    kind: Literal["Experiment"]
+    """Always Experiment."""
+    metadata: Metadata
+    """The name."""
+    spec: Spec
+    """What the experiment is."""
+    _folder: Path = PrivateAttr(default=Path())
+
+    @property
+    def name(self) -> str:
+        """metadata.name."""
+        return self.metadata.name
+
+    @property
+    def folder(self) -> Path:
+        """What the file paths of the specification are relative to."""
+        return self._folder
+
+    def located(self, folder: Path) -> Self:
+        """The same experiment with file paths relative to `folder`."""
+        copy = self.model_copy()
+        copy._folder = folder
+        return copy
+
+    def network_seed(self, replicate: int) -> int:
+        """What network and luck of a replicate follow from."""
+        return self.spec.seed + replicate
+
+    def to_document(self) -> dict[str, Any]:
+        """The experiment as plain values, defaults included, as they would be written in YAML."""
+        document: dict[str, Any] = json.loads(self.model_dump_json(by_alias=True, exclude_none=True))
+        return document
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the document; does not cover the content of files it names."""
+        return hashlib.sha256(json.dumps(self.to_document(), sort_keys=True).encode()).hexdigest()
+
+    def rules(self) -> Rules:
+        """The rules as the system's value."""
+        return Rules(**{name: getattr(self.spec.rules, name) for name in RulesChoice.model_fields})
+
+    def network_model(self) -> NetworkModel | None:
+        """What networks are drawn from; None when they are read from a file."""
+        network = self.spec.network
+        if isinstance(network, NetworkFile):
+            return None
+        return NetworkModel(
+            nodes=network.nodes,
+            cores=network.cores,
+            core_frequency_hz=network.core_frequency_ghz * 1e9,
+            arrival_probability=network.arrival_probability,
+            execution_failure_rate=network.execution_failure_rate,
+            link_rate_bits_per_s=scaled(network.link_rate_mbps, BITS_PER_MB),
+            link_failure_rate=network.link_failure_rate,
+        )
+
+    def workload_model(self) -> WorkloadModel | None:
+        """What tasks are drawn from; None when they are read from a trace."""
+        workload = self.spec.workload
+        if isinstance(workload, WorkloadFile):
+            return None
+        return WorkloadModel(
+            slot_s=workload.slot_seconds,
+            slots=workload.slots,
+            size_bits=scaled(workload.size_kb, BITS_PER_KB),
+            cycles_per_bit=workload.cycles_per_bit,
+            deadline_s=workload.deadline_seconds,
+        )
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of an experiment file (draft 2020-12)."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Experiment.model_json_schema(by_alias=True)}
