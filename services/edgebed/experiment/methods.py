@@ -100,10 +100,14 @@ class Online(Document):
     """Largest change of an action's probability that is rewarded, as a ratio."""
     epochs: Count = 4
     """Passes over the played episodes in one update."""
-    minibatches: Count = 4
+    minibatches: Count = 8
     """Parts of a pass, each one gradient step."""
     entropy: NotNegative = 0.0
     """Weight of the policy's entropy."""
+    learning_rate_falls: bool = False
+    """Let the learning rate fall linearly to 0 until the last update."""
+    warmup_epochs: Annotated[int, Field(ge=0, le=10_000)] = 8
+    """Passes in which the critic alone learns, before the actor changes for the first time."""
     fresh_critic: bool = False
     """Begin with a new critic instead of the offline one."""
     attribution: Attribution | None = None

@@ -56,13 +56,13 @@ def test_defaults_of_the_algorithms_are_the_papers(experiment):
     offline, online = experiment.spec.methods[1].offline.settings(), experiment.spec.methods[1].online.settings()
     expected = {"learning_rate": 3e-4, "discount": 0.99, "target_update": 0.0005, "temperature": 0.05}
     assert expected.items() <= offline.items()
-    assert offline["conservatism"] == 0.1 and offline["hidden"] == (64, 64) and offline["batch_slots"] == 128
+    assert offline["conservatism"] == 0.1 and offline["hidden"] == 64 and offline["batch_slots"] == 128
     assert {"gae_lambda": 0.95, "clip": 0.2, "epochs": 4, "learning_rate": 3e-4}.items() <= online.items()
 
 
 def test_online_takes_the_layers_of_offline(document):
-    document["spec"]["methods"][1]["offline"]["hidden"] = [32, 16]
-    assert validate(document).spec.methods[1].online.hidden == (32, 16)
+    document["spec"]["methods"][1]["offline"]["hidden"] = 32
+    assert validate(document).spec.methods[1].online.hidden == 32
 
 
 def test_policies_have_parameters(document):
@@ -150,8 +150,8 @@ BAD = [
     ("spec.methods.1.policy", "ratc", "spec.methods[1].collect: is not allowed beside policy"),
     ("spec.methods.1.collect", MISSING, "spec.methods[1].collect: is missing; offline needs"),
     ("spec.methods.1.offline", MISSING, "spec.methods[1].collect: is not used; give offline too"),
-    ("spec.methods.1.offline.hidden", [], "spec.methods[1].offline.hidden: [] is not allowed"),
-    ("spec.methods.1.online.hidden", [8], "spec.methods[1].online.hidden: [8] differs from offline.hidden"),
+    ("spec.methods.1.offline.hidden", [64, 64], "offline.hidden: [64, 64] is not allowed; give a whole number"),
+    ("spec.methods.1.online.hidden", 8, "spec.methods[1].online.hidden: 8 differs from offline.hidden"),
     ("spec.methods.1.offline.algorithm", "sac", "spec.methods[1].offline.algorithm: 'sac' is not allowed"),
     ("spec.methods.1.name", "ratc", "spec.methods[1].name: 'ratc' is already the name of methods[0]"),
     ("spec.methods.0.policy", "rtac", "spec.methods[0].policy: 'rtac' is not an installed policy; did you mean ratc?"),
