@@ -104,10 +104,6 @@ class Online(Document):
     """Parts of a pass, each one gradient step."""
     entropy: NotNegative = 0.0
     """Weight of the policy's entropy."""
-    learning_rate_falls: bool = False
-    """Let the learning rate fall linearly to 0 until the last update."""
-    warmup_epochs: Annotated[int, Field(ge=0, le=10_000)] = 8
-    """Passes in which the critic alone learns, before the actor changes for the first time."""
     fresh_critic: bool = False
     """Begin with a new critic instead of the offline one."""
     attribution: Attribution | None = None
