@@ -5,6 +5,7 @@ sources or values, and `not reproduced` otherwise. A difference counts only when
 excludes 0.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +76,9 @@ def fig3(results: Mapping[str, Any]) -> list[Claim]:
             f"at 0 online episodes {percent(warm[0]['mean'])} against {percent(cold[0]['mean'])}",
         ),
         judged(
-            "Fine-tuning begins without a dip", [dip <= 0.5], f"lowest point of the first quarter: {dip:.2f} points below"
+            "Fine-tuning begins without a dip",
+            [dip <= 0.5],
+            f"lowest point of the first quarter: {dip:.2f} points below",
         ),
         judged("Fine-tuning improves on offline learning", [tuned[1] > 0], f"{shown(tuned)} points"),
         judged(
@@ -98,7 +101,11 @@ def fig3(results: Mapping[str, Any]) -> list[Claim]:
     if "price-mask" in results["methods"]:
         found = gain(results, WARM, "price-mask")
         claims.append(
-            judged("(not in the paper) It comes within 0.5 points of price+mask", [found[0] >= -0.5], f"{shown(found)} points")
+            judged(
+                "(not in the paper) It comes within 0.5 points of price+mask",
+                [found[0] >= -0.5],
+                f"{shown(found)} points",
+            )
         )
     return claims
 
@@ -125,7 +132,8 @@ def fig4(results: Mapping[str, Any]) -> list[Claim]:
         judged(
             "A better heuristic makes a better log",
             [follows],
-            "offline learning from " + ", ".join(f"{name} {percent(mean(results, f'offline-{name}'))}" for name in order),
+            "offline learning from "
+            + ", ".join(f"{name} {percent(mean(results, f'offline-{name}'))}" for name in order),
         ),
         judged(
             "After fine-tuning the source hardly matters (within a point)",
@@ -153,7 +161,7 @@ def swept(what: str, falls: bool | None) -> Callable[[Mapping[str, Any]], list[C
             )
         ]
         rates = [mean(point, WARM) for point in points]
-        steps = [later <= earlier for earlier, later in zip(rates, rates[1:], strict=False)]
+        steps = [later <= earlier for earlier, later in itertools.pairwise(rates)]
         if falls is not None:
             found.append(
                 judged(f"Success falls with {what}", steps, ", ".join(percent(rate) for rate in rates) + " for o2o")

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from edgebed.cli.progress import RichProgress
-from edgebed.experiment.reading import load
 from edgebed.experiment.results import read_results
+
+from edgebed.experiment.reading import load
 from edgebed.experiment.specification import Experiment
 from edgebed.experiment.sweep import replacing
 from edgebed.runner.run import run_experiment
@@ -74,7 +75,10 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     scale = SCALES[options.scale]
     for name in [] if options.page else options.figures:
-        print(f"{name}: {FIGURES[name]}, {scale.networks} networks, {scale.training_seeds} training seeds", file=sys.stderr)
+        print(
+            f"{name}: {FIGURES[name]}, {scale.networks} networks, {scale.training_seeds} training seeds",
+            file=sys.stderr,
+        )
         with RichProgress() as progress:
             run_experiment(scaled(name, scale), folder(name, scale), jobs=options.jobs, progress=progress)
         write_page()

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from edgebed.systems.registry import build_policy
 
 from edgebed.simulator.rollout import play
 from edgebed.systems.cooperative.distributions import Constant, Uniform
@@ -19,7 +20,6 @@ from edgebed.systems.cooperative.policy import PolicyContext
 from edgebed.systems.cooperative.randomness import Stream
 from edgebed.systems.cooperative.rules import Rules
 from edgebed.systems.cooperative.workload import WorkloadModel
-from edgebed.systems.registry import build_policy
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("random", "local", "rda", "ratc", "price-mask", "least-completion")
@@ -62,7 +62,11 @@ def main() -> None:
     figures = json.loads((data / "success-rates.json").read_text())
     for setup, model in SETUPS.items():
         networks = [Network.from_document(d) for d in json.loads((data / f"{setup}-networks.json").read_text())]
-        lines += [f"### {setup}", "", "| policy | " + " | ".join(f"network {k + 1}" for k in range(len(networks))) + " | mean |"]
+        lines += [
+            f"### {setup}",
+            "",
+            "| policy | " + " | ".join(f"network {k + 1}" for k in range(len(networks))) + " | mean |",
+        ]
         lines.append("|---|" + "---|" * (len(networks) + 1))
         for name in (*NAMES, "own prices"):
             cells, means = [], []

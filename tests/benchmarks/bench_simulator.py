@@ -1,8 +1,6 @@
 """The kernel against the node core driven in Python, and both with a trained actor in the loop."""
 
 import itertools
-import statistics
-import time
 
 import numpy as np
 import torch
@@ -17,7 +15,7 @@ from edgebed.systems.cooperative.policy import Answers, Integers, Policy, Policy
 from edgebed.systems.cooperative.randomness import Stream
 from edgebed.systems.cooperative.rules import Rules
 from edgebed.systems.cooperative.virtual import run_episode
-from tests.benchmarks.result import Result, alternate, compare, limit
+from tests.benchmarks.result import Result, alternate, compare
 from tests.benchmarks.setup import MASK, NETWORK, TASKS
 
 EPISODES, BASELINE_EPISODES = 128, 4
@@ -98,20 +96,3 @@ def bench_actor_in_the_loop() -> Result:
     return _speed(
         "episode, actor: kernel / Python + torch", Actor(context, weights()), TorchActor(context, weights()), 20
     )
-
-
-def bench_one_decision() -> Result:
-    """Microseconds for one task at one node, view to destination, numpy only."""
-    folded = weights().fold(weights().observation.static(_context().network))
-    rng = np.random.default_rng(1)
-    dynamics = rng.random((1000, weights().observation.dynamic_size)).astype(np.float32)
-    available = rng.random((1000, 20)) < 0.7
-    uniforms = rng.random(1000).tolist()
-    times = []
-    for repeat in range(20):
-        for k in range(1000):
-            begin = time.perf_counter_ns()
-            folded.decide(k % 20, dynamics[k], available[k], uniforms[k])
-            if repeat:
-                times.append(time.perf_counter_ns() - begin)
-    return limit("one decision, numpy", "us", statistics.median(times) / 1e3, 10)

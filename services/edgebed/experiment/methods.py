@@ -100,7 +100,7 @@ class Online(Document):
     """Largest change of an action's probability that is rewarded, as a ratio."""
     epochs: Count = 4
     """Passes over the played episodes in one update."""
-    minibatches: Count = 4
+    minibatches: Count = 8
     """Parts of a pass, each one gradient step."""
     entropy: NotNegative = 0.0
     """Weight of the policy's entropy."""

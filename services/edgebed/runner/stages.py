@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
+from edgebed.experiment.files import write_atomically
 from edgebed.experiment.methods import Collect, Method, Offline, Online
 from edgebed.experiment.outcome import CurvePoint, EpisodeCounts, Outcome
-from edgebed.experiment.files import write_atomically
 from edgebed.experiment.parts import Evaluation
 from edgebed.experiment.stages import StageStore
 from edgebed.runner.progress import Progress

@@ -73,7 +73,12 @@ def run_unit(unit: Unit, store: Path, progress: Progress, device: str) -> Outcom
         torch.set_num_threads(1)
     setting = Setting.of(unit.experiment, unit.replicate, read_inputs(unit.experiment))
     stages = Stages(
-        setting, StageStore(store, VERSIONS), progress, training_seed=unit.training_seed, device=device, label=unit.label
+        setting,
+        StageStore(store, VERSIONS),
+        progress,
+        training_seed=unit.training_seed,
+        device=device,
+        label=unit.label,
     )
     outcomes: Outcomes = {}
     for method in spec.methods:

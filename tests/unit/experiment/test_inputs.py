@@ -62,7 +62,8 @@ def test_networks_from_a_file_are_the_given_ones(with_files, experiment):
 
 def test_one_network_serves_all_replicates(with_files, experiment):
     inputs = read_inputs(with_files(read_inputs(experiment).networks[0].to_document()))
-    assert len(inputs.networks) == 2 and inputs.networks[0] is inputs.networks[1]
+    assert len(inputs.networks) == 2
+    assert inputs.networks[0] is inputs.networks[1]
 
 
 def _network(**changes):
@@ -137,7 +138,8 @@ def test_luck_that_was_not_recorded_follows_from_the_seed(with_files):
     draw = [inputs.tasks.draw(inputs.networks[0], seed, Stream.EVALUATE, range(2)) for seed in (7, 7, 8)]
     assert np.array_equal(draw[0].u_execution, draw[1].u_execution)
     assert not np.array_equal(draw[0].u_execution, draw[2].u_execution)
-    assert (draw[0].u_execution > 0).all() and (draw[0].u_execution <= 1).all()
+    assert (draw[0].u_execution > 0).all()
+    assert (draw[0].u_execution <= 1).all()
     assert np.array_equal(draw[0].arrives, draw[2].arrives)
 
 

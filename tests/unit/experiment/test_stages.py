@@ -45,7 +45,8 @@ def test_equal_stages_are_computed_once(tmp_path):
     make = Maker()
     first = StageStore(tmp_path).compute("log", {"a": 1, "b": [2]}, make)
     second = StageStore(tmp_path).compute("log", {"b": [2], "a": 1}, make)
-    assert first == second and make.calls == 1
+    assert first == second
+    assert make.calls == 1
     assert (first / "inner" / "b.txt").read_text() == "b"
 
 
@@ -78,7 +79,8 @@ def test_a_damaged_stage_is_computed_again(tmp_path, damage):
         file.write_text({"truncate": "0123", "flip": "0123456780", "manifest": "{"}[damage])
     assert not store.present("log", {})
     assert store.compute("log", {}, make) == stage
-    assert make.calls == 2 and (stage / "a.txt").read_text() == "0123456789"
+    assert make.calls == 2
+    assert (stage / "a.txt").read_text() == "0123456789"
 
 
 @pytest.mark.parametrize("error", [ValueError("broken"), KeyboardInterrupt()])
@@ -90,7 +92,8 @@ def test_a_stage_that_fails_leaves_nothing(tmp_path, error):
     store = StageStore(tmp_path)
     with pytest.raises(type(error)):
         store.compute("log", {}, make)
-    assert leftovers(tmp_path) == [] and not store.present("log", {})
+    assert leftovers(tmp_path) == []
+    assert not store.present("log", {})
 
 
 def test_a_full_disk_is_the_environments_fault(tmp_path):
@@ -103,7 +106,8 @@ def test_a_full_disk_is_the_environments_fault(tmp_path):
 
     with pytest.raises(EnvironmentFault, match="no space left") as error:
         StageStore(tmp_path).compute("log", {}, make)
-    assert str(tmp_path) in str(error.value) and error.value.exit_code == 3
+    assert str(tmp_path) in str(error.value)
+    assert error.value.exit_code == 3
     assert error.value.__cause__.errno == errno.ENOSPC
     assert leftovers(tmp_path) == []
 
@@ -183,7 +187,8 @@ def test_small_files_are_replaced_as_a_whole(tmp_path):
     path = tmp_path / "results.json"
     write_atomically(path, b"one")
     write_atomically(path, b"two")
-    assert path.read_bytes() == b"two" and list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == b"two"
+    assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(EnvironmentFault, match="cannot be written"):
         write_atomically(tmp_path / "no" / "file", b"")
 
