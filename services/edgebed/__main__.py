@@ -1,0 +1,5 @@
+"""`python -m edgebed` is `edgebed`."""
+
+from edgebed.cli import main
+
+main()

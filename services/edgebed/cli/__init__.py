@@ -1,0 +1,17 @@
+"""The command line: what people type, and what they are told.
+
+What belongs here: arguments, progress, tables, exit codes. What does not: anything that a program would call. Commands
+import what they need when they run, so that help and mistakes answer at once.
+
+    app        the commands
+    guard      errors to messages and exit codes
+    progress   bars with rate and remaining time
+    tables     results as a table
+"""
+
+
+def main() -> None:
+    """The console entry point."""
+    from edgebed.cli.app import app
+
+    app()

@@ -1,0 +1,192 @@
+"""The commands. Each says by example what it is for; what it needs it imports when it runs."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgebed.cli.guard import guarded
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    help="""A testbed for decentralised task offloading among cooperative edge nodes.
+
+    One YAML file describes a network, its tasks and the methods to compare:
+
+        edgebed validate deploy/experiments/quickstart.yaml
+
+        edgebed run deploy/experiments/quickstart.yaml
+
+    Shell completion: `edgebed --install-completion`.""",
+)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="an experiment's YAML file", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="print JSON for programs on standard output")]
+
+
+@app.command()
+def run(
+    file: File,
+    backend: Annotated[str | None, typer.Option(help="replaces spec.backend of the file")] = None,
+    output: Annotated[Path | None, typer.Option(help="the run's folder; runs/NAME if not given")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="replicates at once; as many as cores if not given")] = None,
+    device: Annotated[str, typer.Option(help="where to learn: cpu or cuda")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Run an experiment and write results.json, figures and a report.
+
+    Interrupted runs go on where they stopped when the same command is given again.
+
+        edgebed run deploy/experiments/quickstart.yaml
+
+        edgebed run mine.yaml --output runs/second-try --jobs 4
+
+        edgebed run mine.yaml --json | jq '.methods.o2o.successRate.mean'
+    """
+    with guarded(resume=True):
+        from rich.console import Console
+
+        from edgebed.cli.progress import RichProgress
+        from edgebed.runner.run import run_experiment
+
+        experiment = _load(file, backend)
+        folder = output or Path("runs") / experiment.name
+        with RichProgress() as progress:
+            results = run_experiment(experiment, folder, jobs=jobs, progress=progress, device=device)
+        if as_json:
+            _print_json(results)
+            return
+        from edgebed.cli.tables import show
+
+        show(results, Console())
+        print(f"report: {folder / 'report.html'}")
+
+
+@app.command()
+def validate(file: File, backend: Annotated[str | None, typer.Option()] = None, as_json: Json = False) -> None:
+    """Say what an experiment would run, or everything that is wrong with it.
+
+    edgebed validate mine.yaml
+    """
+    with guarded():
+        from edgebed.experiment.sweep import expand
+
+        experiment = _load(file, backend)
+        steps = expand(experiment)
+        spec = experiment.spec
+        learned = sum(method.learned for method in spec.methods)
+        plan = {
+            "name": experiment.name,
+            "backend": spec.backend,
+            "sweep": [label for label, _ in steps] if spec.sweep else [],
+            "networks": spec.replicates,
+            "trainingSeeds": spec.training_seeds,
+            "methods": [method.name for method in spec.methods],
+            "trainings": len(steps) * spec.replicates * spec.training_seeds * learned,
+            "evaluationEpisodes": spec.evaluation.episodes,
+        }
+        if as_json:
+            _print_json(plan)
+            return
+        print(f"{file} is valid")
+        for name, value in plan.items():
+            if value != []:
+                print(f"  {name:<20} {', '.join(map(str, value)) if isinstance(value, list) else value}")
+
+
+@app.command()
+def replay(
+    cases: Annotated[list[Path], typer.Argument(metavar="CASE.json...", help="tasks with their decisions")],
+    backend: Annotated[str, typer.Option(help="simulator, or virtual: the node core in virtual time")] = "simulator",
+) -> None:
+    """Replay tasks with given decisions to their exact fates: one JSON document per case and line.
+
+    edgebed replay tests/data/golden/*.json
+
+    edgebed replay case.json --backend virtual
+    """
+    with guarded():
+        from edgebed.experiment.errors import Problem, UserError
+        from edgebed.runner.replay import BACKENDS, read_case, replay_case
+
+        if backend not in BACKENDS:
+            raise UserError(Problem("--backend", f"{backend!r} cannot replay", f"give {' or '.join(BACKENDS)}"))
+        for path in cases:
+            print(json.dumps(replay_case(read_case(path), backend), allow_nan=False), flush=True)
+
+
+@app.command()
+def convert(
+    log: Annotated[Path, typer.Argument(metavar="LOG.parquet", help="a task log")],
+    experiment: Annotated[Path, typer.Option(help="the experiment that it was recorded in")],
+    output: Annotated[Path, typer.Option(help="the NumPy file to write, .npz")],
+    replicate: Annotated[int, typer.Option(min=0, help="which of its networks")] = 0,
+) -> None:
+    """Turn a task log into transitions for a learner of your own.
+
+    edgebed convert runs/quickstart/stages/collect-*/log.parquet --experiment runs/quickstart/experiment.yaml
+    --output transitions.npz
+    """
+    with guarded():
+        from edgebed.runner.convert import convert_log
+
+        counts = convert_log(log, _load(experiment, None), replicate, output)
+        print(f"{output}: {', '.join(f'{count:,} {name}' for name, count in counts.items())}")
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="a run's folder")]) -> None:
+    """Make figures and report.html again from a run's results.json.
+
+    edgebed report runs/quickstart
+    """
+    with guarded():
+        from edgebed.experiment.results import write_report
+
+        print(write_report(folder))
+
+
+@app.command()
+def policies(as_json: Json = False) -> None:
+    """List the installed policies: ours, and those of other packages."""
+    with guarded():
+        from edgebed.systems.registry import find_policy, policy_names
+
+        found = {name: (find_policy(name).__doc__ or "").strip().splitlines()[:1] for name in policy_names()}
+        if as_json:
+            _print_json({name: "".join(line) for name, line in found.items()})
+            return
+        for name, line in found.items():
+            print(f"{name:<20} {''.join(line)}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of an experiment file, for editors.
+
+    edgebed schema > experiment.schema.json
+    """
+    with guarded():
+        from edgebed.experiment.specification import schema as experiment_schema
+
+        _print_json(experiment_schema())
+
+
+def _load(file: Path, backend: str | None) -> Any:
+    """The experiment of a file, checked against the installed policies, with another backend if one is given."""
+    from edgebed.experiment.reading import load
+    from edgebed.experiment.sweep import replacing
+    from edgebed.systems.registry import policy_names
+
+    experiment = load(file, policies=policy_names())
+    return experiment if backend is None else replacing(experiment, "backend", backend)
+
+
+def _print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    print()

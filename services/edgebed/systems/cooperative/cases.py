@@ -1,0 +1,216 @@
+"""Replay cases: a small network, tasks with their luck and their decisions, and perhaps the exact answers.
+
+    case = Case.from_text(text, "never-atEnd-drain.json")
+    case.answer(log)        # what `edgebed replay` prints
+
+A case leaves nothing to chance, so every backend must give the same answer; `tests/data/golden` holds some.
+"""
+
+import difflib
+import json
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import numpy as np
+
+from edgebed.systems.cooperative.errors import ModelError
+from edgebed.systems.cooperative.lifecycle import TaskState
+from edgebed.systems.cooperative.log import TaskLog
+from edgebed.systems.cooperative.network import CORE_HZ, Network
+from edgebed.systems.cooperative.rules import DecisionOrder, DropPolicy, FailureTime, FailureUnit, Horizon, Rules
+from edgebed.systems.cooperative.workload import Workload
+
+_REQUIRED = ("name", "nodes", "slots", "slotSeconds", "capacityHz", "executionFailureRate") + (
+    "linkRateBitsPerSecond",
+    "linkFailureRate",
+    "rules",
+    "tasks",
+)
+_OPTIONAL = ("cores", "expected")
+_RULES: dict[str, tuple[str, type[StrEnum]]] = {
+    "dropPolicy": ("drop_policy", DropPolicy),
+    "failureTime": ("failure_time", FailureTime),
+    "horizon": ("horizon", Horizon),
+    "decisionOrder": ("decision_order", DecisionOrder),
+    "failureUnit": ("failure_unit", FailureUnit),
+}
+_TASK = ("id", "slot", "source", "destination", "sizeBits", "cyclesPerBit", "deadlineSeconds") + (
+    "uTransmission",
+    "uExecution",
+)
+_MOST_SLOTS = 100_000
+
+Value = TypeVar("Value", bound=StrEnum)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Everything that determines the fate of some tasks."""
+
+    name: str
+    network: Network
+    workload: Workload
+    """One episode."""
+    rules: Rules
+    decisions: dict[tuple[int, int], int]
+    """(slot, source) to destination."""
+    ids: dict[tuple[int, int], int]
+    """(slot, source) to the author's number of the task, in the author's order."""
+    expected: tuple[Mapping[str, Any], ...] | None
+    """The answers that came with the case."""
+
+    @classmethod
+    def from_text(cls, text: str, origin: str) -> "Case":
+        """A case from JSON. Raises ModelError that names `origin`, the field, its value and what would be right."""
+        try:
+            document = json.loads(text, parse_constant=_refuse_constant)
+        except json.JSONDecodeError as error:
+            cut = error.pos >= len(text.rstrip()) - 1
+            found = f"line {error.lineno}: {'the text ends too early' if cut else error.msg}"
+            raise ModelError(origin, found, "a case is one JSON document; write the file again") from error
+        except RecursionError as error:
+            raise ModelError(
+                origin, "nested too deeply", "a case is one JSON document; write the file again"
+            ) from error
+        except ModelError as error:
+            raise _at(origin, error) from error
+        try:
+            return cls.from_document(document)
+        except ModelError as error:
+            raise _at(origin, error) from error
+
+    @classmethod
+    def from_document(cls, document: object) -> "Case":
+        """A case from plain values. Raises ModelError."""
+        case = _mapping("case", document, _REQUIRED, _OPTIONAL)
+        name = case["name"]
+        if not isinstance(name, str) or not name:
+            raise ModelError("name", name, "give a text")
+        nodes, slots = _whole("nodes", case["nodes"], 1, 1000), _whole("slots", case["slots"], 1, _MOST_SLOTS)
+        slot_s = _number("slotSeconds", case["slotSeconds"], above=0)
+        capacity = _numbers("capacityHz", case["capacityHz"], nodes)
+        network = Network.from_document(
+            {
+                "capacityHz": capacity,
+                "cores": _numbers("cores", case.get("cores", [hz / CORE_HZ for hz in capacity]), nodes),
+                "arrivalProbability": [1.0] * nodes,
+                "executionFailureRate": _numbers("executionFailureRate", case["executionFailureRate"], nodes),
+                "linkRateBitsPerSecond": _rows("linkRateBitsPerSecond", case["linkRateBitsPerSecond"], nodes),
+                "linkFailureRate": _rows("linkFailureRate", case["linkFailureRate"], nodes),
+            }
+        )
+        given = _mapping("rules", case["rules"], (), tuple(_RULES))
+        rules = Rules(
+            **{_RULES[key][0]: _member(f"rules.{key}", value, _RULES[key][1]) for key, value in given.items()}
+        )
+        arrays = np.ones((5, 1, slots, nodes))
+        arrives = np.zeros((1, slots, nodes), dtype=np.bool_)
+        decisions: dict[tuple[int, int], int] = {}
+        ids: dict[tuple[int, int], int] = {}
+        if not isinstance(case["tasks"], list):
+            raise ModelError("tasks", case["tasks"], "give a list of tasks")
+        for index, entry in enumerate(case["tasks"]):
+            at = f"tasks[{index}]"
+            task = _mapping(at, entry, _TASK, ())
+            number = _whole(f"{at}.id", task["id"], 0, 2**53)
+            slot = _whole(f"{at}.slot", task["slot"], 0, slots - 1)
+            source = _whole(f"{at}.source", task["source"], 0, nodes - 1)
+            if number in ids.values():
+                raise ModelError(f"{at}.id", number, "give every task a number of its own")
+            if (slot, source) in ids:
+                remedy = f"a node receives at most one task in a slot, and task {ids[slot, source]} is there already"
+                raise ModelError(f"{at}.slot", slot, remedy)
+            size = _number(f"{at}.sizeBits", task["sizeBits"], above=0)
+            arrives[0, slot, source] = True
+            arrays[:, 0, slot, source] = (
+                size,
+                _number(f"{at}.cyclesPerBit", task["cyclesPerBit"], above=0) * size,
+                _number(f"{at}.deadlineSeconds", task["deadlineSeconds"], above=0),
+                _number(f"{at}.uTransmission", task["uTransmission"], above=0, most=1),
+                _number(f"{at}.uExecution", task["uExecution"], above=0, most=1),
+            )
+            ids[slot, source] = number
+            decisions[slot, source] = _whole(f"{at}.destination", task["destination"], 0, nodes - 1)
+        expected = case.get("expected")
+        if expected is not None and not (isinstance(expected, list) and all(isinstance(e, dict) for e in expected)):
+            raise ModelError("expected", expected, "give a list of answers, or leave it out")
+        workload = Workload(slot_s, arrives, *arrays, decision_key=np.zeros(1, dtype=np.uint64))
+        return cls(name, network, workload, rules, decisions, ids, None if expected is None else tuple(expected))
+
+    def answer(self, log: TaskLog) -> dict[str, Any]:
+        """Name and, in the author's order, every task's id, status and end in seconds from the episode's start.
+
+        What the horizon cut off has no end time; under cutDrop it counts as dropped.
+        """
+        cut = TaskState.DROPPED if self.rules.horizon is Horizon.CUT_DROP else TaskState.UNFINISHED
+        fates = {}
+        for slot, source, status, end in zip(log.slot, log.source, log.status, log.ended_s, strict=True):
+            state = TaskState(int(status))
+            state = cut if state is TaskState.UNFINISHED else state
+            fates[int(slot), int(source)] = {"status": state.label, "endSeconds": None if np.isnan(end) else float(end)}
+        return {"name": self.name, "tasks": [{"id": number, **fates[place]} for place, number in self.ids.items()]}
+
+
+def _at(origin: str, error: ModelError) -> ModelError:
+    return ModelError(f"{origin}: {error.field}", error.value, error.remedy)
+
+
+def _refuse_constant(name: str) -> float:
+    raise ModelError("JSON", name, "give finite numbers")
+
+
+def _mapping(field: str, value: object, required: Collection[str], optional: Collection[str]) -> Mapping[str, Any]:
+    names = [*required, *optional]
+    if not isinstance(value, dict):
+        raise ModelError(field, value, f"give a mapping with the keys {', '.join(names)}")
+    prefix = "" if field == "case" else f"{field}."
+    for key in value:
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=1)
+            remedy = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(names)}"
+            raise ModelError(f"{prefix}{key}", "unknown key", remedy)
+    for key in required:
+        if key not in value:
+            raise ModelError(f"{prefix}{key}", "missing", f"the keys are {', '.join(names)}")
+    return value
+
+
+def _number(field: str, value: object, *, above: float = -math.inf, most: float = math.inf) -> float:
+    fine = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+    if not fine or not above < float(value) <= most:  # type: ignore[arg-type]  # a number, or not fine
+        span = (f" over {above:g}" if math.isfinite(above) else "") + (
+            f" and at most {most:g}" if most < math.inf else ""
+        )
+        raise ModelError(field, value, f"give a finite number{span}")
+    return float(value)  # type: ignore[arg-type]  # a number
+
+
+def _whole(field: str, value: object, low: int, high: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ModelError(field, value, f"give a whole number from {low} to {high}")
+    return value
+
+
+def _numbers(field: str, value: object, count: int) -> list[float]:
+    if not isinstance(value, list) or len(value) != count:
+        found = f"{len(value)} values" if isinstance(value, list) else value
+        raise ModelError(field, found, f"give a list of {count} numbers, one for each node")
+    return [_number(f"{field}[{index}]", item) for index, item in enumerate(value)]
+
+
+def _rows(field: str, value: object, count: int) -> list[list[float]]:
+    if not isinstance(value, list) or len(value) != count:
+        found = f"{len(value)} rows" if isinstance(value, list) else value
+        raise ModelError(field, found, f"give {count} rows, one for each sender")
+    return [_numbers(f"{field}[{index}]", row, count) for index, row in enumerate(value)]
+
+
+def _member(field: str, value: object, kind: type[Value]) -> Value:
+    names = [str(member) for member in kind]
+    if value not in names:
+        near = difflib.get_close_matches(str(value), names, n=1)
+        raise ModelError(field, value, (f"did you mean {near[0]}? " if near else "") + f"give {', '.join(names)}")
+    return kind(str(value))

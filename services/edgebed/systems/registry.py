@@ -1,0 +1,74 @@
+"""Policies by name: those that come along, and those of installed packages.
+
+A package offers a policy under the entry-point group `edgebed.policies`; installing it with pip is all it takes. The
+policies that come along are found without being installed, too. Nothing is imported before it is asked for.
+"""
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from edgebed.systems.cooperative.errors import ModelError
+from edgebed.systems.cooperative.policy import Policy, PolicyContext
+
+GROUP = "edgebed.policies"
+
+_HOME = "edgebed.systems.cooperative.policies"
+_BUILT_IN = {
+    "random": f"{_HOME}.random:Random",
+    "local": f"{_HOME}.local:Local",
+    "rda": f"{_HOME}.rda:Rda",
+    "ratc": f"{_HOME}.ratc:Ratc",
+    "price-mask": f"{_HOME}.price_mask:PriceMask",
+    "least-completion": f"{_HOME}.least_completion:LeastCompletion",
+}
+
+
+def policy_names() -> list[str]:
+    """All names that `find_policy` knows: ours in order of strength, then the others' by name."""
+    return [*_BUILT_IN, *sorted(set(_entries()) - set(_BUILT_IN))]
+
+
+def find_policy(name: str) -> type[Policy]:
+    """The class of a policy. Raises ModelError for a name that is not installed, with near matches, or does not load."""
+    entries = _entries()
+    if name not in entries:
+        near = difflib.get_close_matches(name, entries, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ModelError("policy", name, f"{hint}installed are {', '.join(policy_names())}")
+    entry = entries[name]
+    origin = f"of the package {entry.dist.name}" if entry.dist is not None else "of edgebed"
+    try:
+        found = entry.load()
+    except Exception as error:  # whatever an author's module raises at import
+        message = f"{type(error).__name__}: {error}"
+        raise ModelError(
+            "policy", name, f"{entry.value} {origin} does not load ({message}); mend that package"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Policy)):
+        raise ModelError("policy", name, f"{entry.value} {origin} must be a class derived from Policy")
+    return found
+
+
+def build_policy(name: str, context: PolicyContext, parameters: Mapping[str, Any]) -> Policy:
+    """A policy with the parameters of the specification. Raises ModelError for parameters that it does not have."""
+    kind = find_policy(name)
+    known = [p for p in list(inspect.signature(kind).parameters.values())[1:] if p.kind is not p.VAR_POSITIONAL]
+    if not any(p.kind is p.VAR_KEYWORD for p in known):
+        names = [p.name for p in known]
+        for given in parameters:
+            if given not in names:
+                accepted = f"it has {', '.join(names)}" if names else "it has no parameters"
+                raise ModelError(f"policy {name}: {given}", parameters[given], accepted)
+    for p in known:
+        if p.default is p.empty and p.kind is not p.VAR_KEYWORD and p.name not in parameters:
+            raise ModelError(f"policy {name}: {p.name}", "missing", f"write {{kind: {name}, {p.name}: ...}}")
+    return kind(context, **parameters)
+
+
+def _entries() -> dict[str, EntryPoint]:
+    """By name; an installed package cannot take one of our names."""
+    ours = {name: EntryPoint(name, value, GROUP) for name, value in _BUILT_IN.items()}
+    return {entry.name: entry for entry in entry_points(group=GROUP)} | ours
