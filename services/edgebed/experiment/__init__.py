@@ -12,6 +12,7 @@ figures and report. What does not: servers, torch, simulators; whoever produces 
     inputs, trace  networks and tasks, drawn or read from files
     reference      the page that explains every field, made from the model
     stages         results that are computed once; folder: the folder of a run; files: whole or not at all
-    outcome        what a run measured; statistics: what follows from it
-    figures, report  for people
+    outcome        what a run measured; intervals, statistics: what follows from it; verdict: in plain sentences
+    results        results.json, and the report made from it
+    drawing, figures, report  for people
 """
