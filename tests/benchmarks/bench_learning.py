@@ -61,7 +61,7 @@ def transitions(log: TaskLog) -> Transitions:
 
 
 def bench_offline_update() -> Result:
-    """One update of all networks, 128 slots x 20 agents, one thread, against plain PyTorch; proved equal in a unit test."""
+    """An update of all networks, 128 slots x 20 agents, one thread, against plain PyTorch; a unit test has them equal."""
     torch.set_num_threads(1)
     rows = transitions(ratc_log(200))
     fast, plain = SacCql(rows, seed=1), PlainSacCql(rows)
@@ -85,8 +85,7 @@ def bench_one_decision() -> Result:
     sizes = Sizes(OBSERVATION.static_size, OBSERVATION.dynamic_size, 64, 21)
     network = Perceptron(torch.zeros(sizes.count), sizes)
     network.draw(rng)
-    first, second, third = network.layers
-    actor = ActorWeights(OBSERVATION, (first, second, third)).fold(OBSERVATION.static(NETWORK))
+    actor = ActorWeights(OBSERVATION, network.layers).fold(OBSERVATION.static(NETWORK))
     dynamic = rng.random((100, OBSERVATION.dynamic_size)).astype(np.float32)
     available, uniform, source = (
         rng.random((100, 20)) < 0.7,

@@ -14,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Layers = tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
-"""(weight (inputs, outputs), bias (outputs,)) of each of three layers, as numpy arrays: how networks travel."""
+Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+Layers = tuple[Layer, Layer, Layer]
+"""(weight (inputs, outputs), bias (outputs,)) of each layer, as numpy arrays: how networks travel."""
 
 
 class DeviceError(RuntimeError):
@@ -60,11 +62,11 @@ class Perceptron:
         self.weight1, self.bias1 = parts[2].view(h, h), parts[3]
         self.weight2, self.bias2 = parts[4].view(h, sizes.outputs), parts[5]
         self.static_weight, self.dynamic_weight = self.weight0[: sizes.static], self.weight0[sizes.static :]
+        self._pairs = ((self.weight0, self.bias0), (self.weight1, self.bias1), (self.weight2, self.bias2))
 
     def draw(self, rng: np.random.Generator) -> None:
         """Initial parameters: uniform within 1 / sqrt(inputs) of 0, which is also torch's choice for a linear layer."""
-        pairs = ((self.weight0, self.bias0), (self.weight1, self.bias1), (self.weight2, self.bias2))
-        for weight, bias in pairs:
+        for weight, bias in self._pairs:
             bound = weight.shape[0] ** -0.5
             for tensor in (weight, bias):
                 tensor.copy_(torch.from_numpy(rng.uniform(-bound, bound, tuple(tensor.shape)).astype(np.float32)))
@@ -72,13 +74,12 @@ class Perceptron:
     @property
     def layers(self) -> Layers:
         """A copy of the parameters."""
-        pairs = ((self.weight0, self.bias0), (self.weight1, self.bias1), (self.weight2, self.bias2))
-        return tuple((weight.cpu().numpy().copy(), bias.cpu().numpy().copy()) for weight, bias in pairs)
+        first, second, third = ((w.cpu().numpy().copy(), b.cpu().numpy().copy()) for w, b in self._pairs)
+        return first, second, third
 
     @layers.setter
     def layers(self, layers: Layers) -> None:
-        pairs = ((self.weight0, self.bias0), (self.weight1, self.bias1), (self.weight2, self.bias2))
-        for mine, given in zip(pairs, layers, strict=True):
+        for mine, given in zip(self._pairs, layers, strict=True):
             for tensor, array in zip(mine, given, strict=True):
                 if tuple(tensor.shape) != array.shape:
                     raise ValueError(

@@ -57,6 +57,15 @@ class PpoSettings:
     warmup_epochs: int = 8
     """Epochs of the critic alone before the first step of the policy."""
 
+    @classmethod
+    def per_task(cls, updates: int) -> "PpoSettings":
+        """The recipe that learns most here: a decision is judged by its own task, over so many updates of 32 episodes.
+
+        Small steps make this one dip at first, by a point on heavily loaded networks: the nodes all learn to prefer the
+        best nodes long before each learns its own. Large steps, which then become small, are through with that at once.
+        """
+        return cls(own_reward=True, discount=0.0, learning_rate=2e-3, falls_over=updates, minibatches=16, entropy=0.003)
+
 
 class Ppo:
     """Improves an actor with batches of episodes that it acted."""

@@ -55,7 +55,7 @@ class Setting:
 
     def act(self, layers: Layers, stream: Stream, episodes: range) -> TaskLog:
         """Some episodes of an actor."""
-        weights = ActorWeights(self.observation, (layers[0], layers[1], layers[2]))
+        weights = ActorWeights(self.observation, layers)
         return self.play(lambda context: Actor(context, weights), stream, episodes)
 
 

@@ -22,9 +22,9 @@ def linear(network: nn.Sequential) -> list[nn.Linear]:
 def start_equal(fast: SacCql, plain: PlainSacCql) -> None:
     for name in PAIRS:
         network: Perceptron = getattr(fast, name)
-        network.layers = tuple(
-            (layer.weight.detach().numpy().T, layer.bias.detach().numpy()) for layer in linear(getattr(plain, name))
-        )
+        given = ((part.weight.detach().numpy().T, part.bias.detach().numpy()) for part in linear(getattr(plain, name)))
+        first, second, third = given
+        network.layers = first, second, third
 
 
 @pytest.mark.parametrize("case", ["as logged", "every slot busy", "no slot busy"])
