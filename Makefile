@@ -59,7 +59,7 @@ bench: setup ## run the benchmarks, print a table, write build/bench.json
 	$(BIN)/python -m tests.benchmarks
 
 paper: setup ## reproduce the paper's figures: SCALE=small (an hour) or full
-	$(BIN)/python scripts/paper.py --scale $(SCALE)
+	$(BIN)/python -m scripts.paper --scale $(SCALE)
 
 lock: ## pin the dependencies again
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -2,7 +2,7 @@
 
     make paper SCALE=small      2 networks, 1 training seed: about an hour on two cores
     make paper SCALE=full       5 networks, 3 training seeds: several hours
-    python scripts/paper.py --scale full --figures fig3
+    python -m scripts.paper --scale full --figures fig3
 
 Each figure's run is a folder below runs/paper; what was computed stays there, so an interrupted reproduction goes on
 where it stopped. The page shows every figure at the largest scale that has been run.
@@ -122,7 +122,7 @@ def _section(name: str, title: str, scale: Scale, results: dict[str, Any]) -> st
         f"## {name}: {title}",
         "",
         f"{scale.networks} networks, {seeds}, {results['evaluationEpisodes']} evaluation episodes. "
-        f"`python scripts/paper.py --scale {scale.name} --figures {name}`, "
+        f"`python -m scripts.paper --scale {scale.name} --figures {name}`, "
         f"specification [`deploy/experiments/{name}.yaml`](../deploy/experiments/{name}.yaml).",
         "",
     ]
