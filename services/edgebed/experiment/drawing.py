@@ -26,25 +26,35 @@ LEARNED = {"offline-to-online": "#0072b2", "online": "#d55e00", "offline": "#009
 _MORE = ("#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#5d4ea6")
 _HEURISTICS = ("#3f4a54", "#76828d", "#98a3ad", "#5a6570", "#86919b", "#b0b9c1")
 REFERENCE = "#a58a4a"
-LOSSES = {"dropped": "#e69f00", "failed": "#b5483a", "unfinished": "#98a3ad"}
+LOSSES = {"dropped": "#a86f00", "failed": "#a5402f", "unfinished": "#98a3ad"}
 
-WIDTH = 6.6
+ON_DARK = {
+    "#0072b2": "#4aa8e0", "#d55e00": "#f0813a", "#009e73": "#2dbf97", "#cc79a7": "#dd9bc0", "#e69f00": "#f0b53d",
+    "#56b4e9": "#86cbf2", "#8c564b": "#b98a80", "#5d4ea6": "#9d90dc", "#3f4a54": "#dbe1e6", "#76828d": "#aeb8c1",
+    "#98a3ad": "#87939e", "#5a6570": "#c5ced6", "#86919b": "#9ca8b2", "#b0b9c1": "#74808b", REFERENCE: "#c9ad68",
+    LOSSES["dropped"]: "#c08a1c", LOSSES["failed"]: "#bf5a48",
+}  # fmt: skip
+"""What each colour becomes on a dark page, with the contrast that it has on a light one."""
+
+LABEL_ON_BAR = "#fefefe"
+
+WIDTH = 6.0
 """Inches of every figure; in the report it takes the column's width."""
 
 _VARIABLES = {INK: "ink", FAINT: "faint", RULE: "rule", PAPER: "paper"}
 _STYLE: Any = {
     "font.family": ["DejaVu Sans"],
-    "font.size": 9.5,
+    "font.size": 9,
     "text.color": INK,
     "axes.edgecolor": RULE,
     "axes.labelcolor": FAINT,
-    "axes.labelsize": 9,
+    "axes.labelsize": 8.5,
     "axes.facecolor": "none",
     "figure.facecolor": "none",
     "xtick.color": FAINT,
     "ytick.color": FAINT,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
     "axes.spines.top": False,
@@ -88,6 +98,11 @@ def colours(methods: Mapping[str, Any], order: Sequence[str], references: Mappin
     return chosen
 
 
+def variable_of(colour: str) -> str:
+    """The CSS variable that stands for a method's colour."""
+    return f"ink-{colour.removeprefix('#')}"
+
+
 def draw(name: str, title: str, note: str, height: float, paint: Callable[[Axes], None]) -> Drawn:
     """A figure of one panel, `height` inches high without its title."""
     with _style():
@@ -110,7 +125,9 @@ def spread_labels(axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
         places[index] = min(places[index], ceiling)
     for place, (_, text, colour) in zip(places, ranked, strict=True):
         at = (1.012, (place - low) / (high - low))
-        axes.annotate(text, at, xycoords="axes fraction", va="center", color=colour, fontsize=9, annotation_clip=False)
+        axes.annotate(
+            text, at, xycoords="axes fraction", va="center", color=colour, fontsize=8.5, annotation_clip=False
+        )
 
 
 @contextmanager
@@ -146,7 +163,7 @@ def _figure(height: float, paint: Callable[[Axes], None], title: str | None) -> 
     return figure
 
 
-def _wrapped(title: str, limit: int = 66) -> list[str]:
+def _wrapped(title: str, limit: int = 60) -> list[str]:
     import textwrap
 
     return textwrap.wrap(title, limit)
@@ -167,7 +184,7 @@ def _svg(figure: Figure, name: str, title: str) -> str:
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(\bid="|url\(#|href="#)', lambda match: f"{match[1]}{name}-", text)
     text = text.replace("'DejaVu Sans'", "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif")
-    for colour, variable in _VARIABLES.items():
+    for colour, variable in {**_VARIABLES, **{colour: variable_of(colour) for colour in ON_DARK}}.items():
         text = text.replace(colour, f"var(--{variable}, {colour})")
     escaped = title.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     head, body = text.split(">", 1)

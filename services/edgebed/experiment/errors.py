@@ -79,9 +79,9 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     return f"give {alternatives(names)}" if names else ""
 
 
-def alternatives(names: Sequence[str]) -> str:
+def alternatives(names: Sequence[str], word: str = "or") -> str:
     """`a, b or c`."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
 
 
 def shown(value: object) -> str:

@@ -7,8 +7,20 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from edgebed.experiment.drawing import FAINT, INK, LOSSES, PAPER, RULE, Drawn, colours, draw, spread_labels
-from edgebed.experiment.verdict import REFERENCES, Summary, percent, signed
+from edgebed.experiment.drawing import (
+    FAINT,
+    INK,
+    LABEL_ON_BAR,
+    LOSSES,
+    PAPER,
+    RULE,
+    Drawn,
+    colours,
+    draw,
+    spread_labels,
+)
+from edgebed.experiment.errors import alternatives
+from edgebed.experiment.verdict import REFERENCES, Summary, gain_range, percent, signed
 
 Results = Mapping[str, Any]
 _ROW = 0.34
@@ -53,17 +65,16 @@ def _comparison(results: Results, inks: Mapping[str, str], ranked: Sequence[str]
         _rows(axes, ranked)
         axes.set_xlabel("tasks completed in time, %")
 
-    best = next((name for name in ranked if not Summary(results).reference(name)), ranked[0])
-    title = f"{best} completes the most tasks in time: {percent(rates[best]['mean'])}"
-    if best != ranked[0]:
-        title = f"{best} comes closest to the reference: {percent(rates[best]['mean'])} of the tasks in time"
+    best = _best(results, ranked)
+    after = f", after the reference {ranked[0]}" if best != ranked[0] else ""
+    title = f"{best} completes the most tasks in time{after}: {percent(rates[best]['mean'])}"
     note = "Dot: mean. Bar: 95 % interval for other tasks on the same networks. Tick: one network."
     return draw("comparison", title, note, _ROW * len(ranked) + 0.55, paint)
 
 
 def _differences(results: Results, inks: Mapping[str, str], ranked: Sequence[str]) -> Drawn | None:
     summary = Summary(results)
-    best = next((name for name in ranked if not summary.reference(name)), ranked[0])
+    best = _best(results, ranked)
     others = [name for name in ranked if name != best]
     if not others:
         return None
@@ -77,7 +88,7 @@ def _differences(results: Results, inks: Mapping[str, str], ranked: Sequence[str
                 axes.plot(gain.interval, [row, row], color=ink, linewidth=2.4, solid_capstyle="butt")
             axes.plot(gain.points, row, "o", color=ink, markersize=6.5, markeredgecolor=PAPER, zorder=3)
             text = f"{signed(gain.points)}  {gain.ends}"
-            axes.annotate(text, (1.015, row), xycoords=("axes fraction", "data"), va="center", color=INK, fontsize=9)
+            axes.annotate(text, (1.015, row), xycoords=("axes fraction", "data"), va="center", color=INK, fontsize=8.5)
         _rows(axes, [f"{best} \N{MINUS SIGN} {name}" for name in others])
         axes.set_xlabel("percentage points, on the same tasks")
 
@@ -86,10 +97,12 @@ def _differences(results: Results, inks: Mapping[str, str], ranked: Sequence[str
     if len(ahead) == len(others):
         title = f"On the same tasks, {best} is clearly ahead of every other method"
     else:
-        open_ = len(others) - len(ahead) - len(behind)
-        parts = [f"ahead of {len(ahead)}" if ahead else "", f"behind {len(behind)}" if behind else ""]
-        parts.append(f"not distinguishable from {open_}" if open_ else "")
-        title = f"On the same tasks, {best} is {', '.join(part for part in parts if part)} of {len(others)} methods"
+        alike = len(others) - len(ahead) - len(behind)
+        parts = [f"ahead of {len(ahead)}"] if ahead else []
+        parts += [f"behind {len(behind)}"] if behind else []
+        parts += [f"not distinguishable from {alike}"] if alike else []
+        noun = "others" if len(others) > 1 else "other"
+        title = f"Of {len(others)} {noun}, on the same tasks, {best} is {alternatives(parts, 'and')}"
     note = "Dot: paired difference. Bar: its 95 % interval on these networks; left of the line the other is better."
     return draw("differences", title, note, _ROW * len(others) + 0.55, paint)
 
@@ -124,19 +137,7 @@ def _learning(results: Results, inks: Mapping[str, str], order: Sequence[str]) -
         axes.set_ylabel("tasks completed in time, %")
         spread_labels(axes, labels)
 
-    dips = {name: methods[name]["dip"]["points"] for name in curves if methods[name]["kind"] == "offline-to-online"}
-    if dips:
-        name = next(iter(dips))
-        curve = curves[name]
-        gain = 100 * ((curve[-1]["mean"] or 0) - (curve[0]["mean"] or 0))
-        change = f"adds {signed(gain)} points" if gain > 0 else f"costs {signed(-gain)} points"
-        dip = dips[name] or 0.0
-        start = "begins without a dip" if dip < 0.05 else f"begins with a dip of {signed(dip)} points"
-        title = f"Fine-tuning of {name} {change} and {start}"
-    else:
-        name = next(iter(curves))
-        curve = curves[name]
-        title = f"{name} goes from {percent(curve[0]['mean'])} to {percent(curve[-1]['mean'])}"
+    title = _learning_title(methods, curves)
     note = (
         "Line: mean of networks and training seeds, on the same episodes at every point. Band: 95 % interval on these "
         "networks. Dashed: methods that do not learn online, from the final evaluation."
@@ -144,8 +145,29 @@ def _learning(results: Results, inks: Mapping[str, str], order: Sequence[str]) -
     return draw("learning-curve", title, note, 3.3, paint)
 
 
+def _learning_title(methods: Mapping[str, Any], curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """What the warm start and the fine-tuning do to the curve."""
+    tuned = next((name for name in curves if methods[name]["kind"] == "offline-to-online"), None)
+    fresh = next((name for name in curves if methods[name]["kind"] == "online"), None)
+    if tuned is None:
+        name = next(iter(curves))
+        return f"{name} goes from {percent(curves[name][0]['mean'])} to {percent(curves[name][-1]['mean'])}"
+    dip = methods[tuned]["dip"]["points"] or 0.0
+    start = "without a dip" if dip < 0.05 else f"with a dip of {signed(dip)} points"
+    if fresh is None:
+        ends = f"{percent(curves[tuned][0]['mean'])} to {percent(curves[tuned][-1]['mean'])}"
+        return f"Fine-tuning takes {tuned} from {ends}, and begins {start}"
+    begin = curves[tuned][0]["mean"] or 0.0
+    reached = next((p["onlineEpisodes"] for p in curves[fresh] if (p["mean"] or 0.0) >= begin), None)
+    if reached == 0:
+        return f"{tuned} begins below {fresh}, and {start}"
+    arrival = f"arrives after {reached} episodes" if reached is not None else "does not arrive"
+    return f"{tuned} begins {start}, at a level where {fresh} {arrival}"
+
+
 def _losses(results: Results, ranked: Sequence[str]) -> Drawn:
     shares = {name: results["methods"][name]["shares"] for name in ranked}
+    widest = max(100 * sum(share[kind] or 0.0 for kind in LOSSES) for share in shares.values())
     kinds = [kind for kind in LOSSES if kind != "unfinished" or any(share[kind] for share in shares.values())]
 
     def paint(axes: Axes) -> None:
@@ -154,6 +176,11 @@ def _losses(results: Results, ranked: Sequence[str]) -> Drawn:
             for kind in kinds:
                 width = 100 * (shares[name][kind] or 0.0)
                 axes.barh(row, width, left=left, height=0.62, color=LOSSES[kind], linewidth=0)
+                if width > widest / 12:
+                    text = f"{width:.1f}"
+                    axes.annotate(
+                        text, (left + width / 2, row), va="center", ha="center", color=LABEL_ON_BAR, fontsize=8
+                    )
                 left += width
             text = f"{left:.1f}"
             axes.annotate(text, (left, row), xytext=(4, 0), textcoords="offset points", va="center", color=INK)
@@ -163,16 +190,16 @@ def _losses(results: Results, ranked: Sequence[str]) -> Drawn:
         place = 0.0
         for kind in kinds:
             item = axes.annotate(
-                f"\N{BLACK SQUARE} {kind}", (place, 1.02), xycoords="axes fraction", color=LOSSES[kind], fontsize=9
+                f"\N{BLACK SQUARE} {kind}", (place, 1.02), xycoords="axes fraction", color=LOSSES[kind], fontsize=8.5
             )
             place += 0.045 + 0.0175 * len(item.get_text())
         axes.set_xlabel("share of all tasks, %")
 
-    best = shares[ranked[0]]
-    lost = sum(best[kind] or 0.0 for kind in kinds)
-    most = max(kinds, key=lambda kind: best[kind] or 0.0)
-    share = 100 * (best[most] or 0.0) / lost if lost else 0.0
-    title = f"{ranked[0]} loses {percent(lost)} of the tasks; {share:.0f} % of these are {most}"
+    best = _best(results, ranked)
+    lost = sum(shares[best][kind] or 0.0 for kind in kinds)
+    most = max(kinds, key=lambda kind: shares[best][kind] or 0.0)
+    share = 100 * (shares[best][most] or 0.0) / lost if lost else 0.0
+    title = f"{best} loses {percent(lost)} of the tasks; {share:.0f} % of these are {most}"
     note = "Dropped: given up, or ended after the deadline. Failed: lost on a link or a node."
     return draw("losses", title, note, _ROW * len(ranked) + 0.75, paint)
 
@@ -193,13 +220,13 @@ def _delays(results: Results, inks: Mapping[str, str], ranked: Sequence[str]) ->
                 p50, row, "o", color=PAPER, markeredgecolor=inks[name], markersize=6, markeredgewidth=1.6, zorder=3
             )
             axes.annotate(
-                f"{p50:.2f} s", (1.015, row), xycoords=("axes fraction", "data"), va="center", color=INK, fontsize=9
+                f"{p50:.2f} s", (1.015, row), xycoords=("axes fraction", "data"), va="center", color=INK, fontsize=8.5
             )
         _rows(axes, known)
         axes.set_xlim(left=0)
         axes.set_xlabel("seconds from arrival to completion, of the tasks completed in time")
 
-    best = known[0]
+    best = _best(results, known)
     title = f"Half of the tasks that {best} completes take less than {delays[best]['p50']:.2f} s"
     note = "Circle: median. Thick: the middle half. Thin: 5 % to 95 %."
     return draw("delays", title, note, _ROW * len(known) + 0.55, paint)
@@ -249,8 +276,16 @@ def _sweep(sweep: Mapping[str, Any], inks: Mapping[str, str], order: Sequence[st
     winners = [summary.best(names) for summary in summaries]
     leader = max(names, key=winners.count)
     title = f"{leader} completes the most tasks at {winners.count(leader)} of {len(points)} values"
+    heuristics = [name for name in names if points[0]["methods"][name]["kind"] == "policy"]
+    if heuristics and leader not in heuristics:
+        title = f"{leader} against the best heuristic: {gain_range(summaries, leader, heuristics)} points"
     note = "Dot: mean of the networks. Bar: 95 % interval for other tasks on the same networks."
     return draw("sweep", title, note, 3.4, paint)
+
+
+def _best(results: Results, ranked: Sequence[str]) -> str:
+    """The best method that is not a reference."""
+    return next((name for name in ranked if not Summary(results).reference(name)), ranked[0])
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> None:

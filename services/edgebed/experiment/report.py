@@ -3,12 +3,13 @@
 It is made from `results.json` and the experiment alone, so the same results give the same report.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
 from typing import Any
 
-from edgebed.experiment.drawing import Drawn
+from edgebed.experiment.drawing import ON_DARK, Drawn, variable_of
 from edgebed.experiment.specification import Experiment
 from edgebed.experiment.verdict import Summary, percent, signed
 
@@ -20,13 +21,15 @@ _KINDS = {"policy": "policy", "offline": "offline", "online": "online", "offline
 def report(results: Results, experiment: Experiment, specification: str, figures: Sequence[Drawn]) -> str:
     """The page. `specification` is the text of the experiment as run."""
     style = resources.files("edgebed.experiment").joinpath("report.css").read_text(encoding="utf-8")
+    dark = " ".join(f"--{variable_of(colour)}: {there};" for colour, there in ON_DARK.items())
+    style += f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
     sentences = results["verdict"]
     body = [
         f"<header><p class=eyebrow>edgebed experiment</p><h1>{escape(experiment.name)}</h1>",
         f"<p class=lead>{escape(experiment.spec.description)}</p>" if experiment.spec.description else "",
         f"<p class=facts>{escape(_facts(results, experiment))}</p></header>",
-        f"<section class=verdict aria-label=Verdict><p class=first>{escape(sentences[0])}</p>",
-        f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in sentences[1:])}</ul></section>",
+        f"<section class=verdict aria-label=Verdict><p class=first>{_text(sentences[0])}</p>",
+        f"<ul>{''.join(f'<li>{_text(sentence)}</li>' for sentence in sentences[1:])}</ul></section>",
         _comparison(results),
         *(_figure(figure) for figure in figures),
         _pairs(results),
@@ -53,13 +56,19 @@ def _facts(results: Results, experiment: Experiment) -> str:
     return f"{len(results['order'])} methods on the same tasks: {counts}. Backend: {spec.backend}. Seed {spec.seed}."
 
 
+def _text(sentence: str) -> str:
+    """A sentence as HTML; an interval or a percentage is not broken over lines."""
+    whole = re.sub(r"\[([^\]]*), ", "[\\1,\N{NO-BREAK SPACE}", sentence)
+    return escape(re.sub(r"(\d) (%|points?\b)", "\\1\N{NO-BREAK SPACE}\\2", whole))
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _figure(figure: Drawn) -> str:
     return (
-        f"<section><h2>{escape(figure.title)}</h2><figure><div class=scroll>{figure.inline}</div>"
+        f"<section><h2>{_text(figure.title)}</h2><figure><div class=scroll>{figure.inline}</div>"
         f"<figcaption>{escape(figure.note)}</figcaption></figure></section>"
     )
 
@@ -72,7 +81,7 @@ def _comparison(results: Results) -> str:
     rows = []
     for name in ranked:
         method = results["methods"][name]
-        rate, shares, delay = method["successRate"], method["shares"], method["delaySeconds"]
+        rate = method["successRate"]
         rows.append(
             (
                 f"<b>{escape(name)}</b><br><span class=kind>{_KINDS[method['kind']]}</span>",
@@ -80,15 +89,12 @@ def _comparison(results: Results) -> str:
                 _interval(rate["ci95SameNetworks"]),
                 _interval(rate["ci95"]) if rate["ci95Over"] == "runs" else "",
                 percent(rate["iqm"]),
-                percent(shares["dropped"]),
-                percent(shares["failed"]),
-                f"{delay['p50']:.2f} s" if delay.get("p50") is not None else "",
                 percent(method["offloadedShare"]),
                 f"{method['messagesPerTask']:.1f}" if method["messagesPerTask"] is not None else "",
             )
         )
     names = ("method", "in time", "95 % on these networks", "95 % over networks", "interquartile mean")
-    heads = (*names, "dropped", "failed", "median delay", "offloaded", "questions per task")
+    heads = (*names, "offloaded", "questions per task")
     note = (
         "In time: succeeded of all tasks (eq. 9). On these networks: how far other tasks on the same networks could move "
         "the mean; this is what tells methods apart. Over networks: how far other networks and training seeds could, "
@@ -100,7 +106,7 @@ def _comparison(results: Results) -> str:
 def _swept(results: Results) -> str:
     points = results["sweep"]["points"]
     rows = []
-    for name in results["order"]:
+    for name in sorted(results["order"], key=lambda name: -Summary(points[-1]).mean(name)):
         rates = [point["methods"][name]["successRate"] for point in points]
         cells = [f"<b>{percent(rate['mean'])}</b><br>{_interval(rate['ci95SameNetworks'])}" for rate in rates]
         rows.append((f"<b>{escape(name)}</b>", *cells))

@@ -54,9 +54,12 @@ def success_rates(found: Runs, horizon: Horizon) -> Rates:
 def difference(rates: Rates, others: Rates) -> dict[str, Any]:
     """How much more of the same tasks the first method completes: same replicate, same episode, same luck.
 
-    Training seeds are paired in order; against a method without training, the one outcome stands for all seeds.
+    Training seeds are paired in order; against a method with one outcome per replicate, it stands for all seeds.
     """
-    paired = rates - others if rates.shape == others.shape else _broadcast(rates) - _broadcast(others)
+    seeds = {rates.shape[1], others.shape[1]}
+    if len(seeds) > 1 and 1 not in seeds:
+        raise ValueError(f"methods have different numbers of training seeds: {sorted(seeds)}")
+    paired = rates - others
     each = intervals.per_replicate(paired)
     here, anywhere = intervals.on_these_networks(paired), intervals.over_runs(paired)
     return {
@@ -68,11 +71,6 @@ def difference(rates: Rates, others: Rates) -> dict[str, Any]:
         "wins": int(np.sum(each > 0)),
         "replicates": len(each),
     }
-
-
-def _broadcast(rates: Rates) -> Rates:
-    """One outcome per replicate, when the numbers of training seeds differ."""
-    return intervals.along(rates, 1)[:, None, :]
 
 
 def _method(method: Method, found: Runs, rates: Rates) -> dict[str, Any]:

@@ -188,26 +188,33 @@ def _swept(sweep: Mapping[str, Any], experiment: Experiment) -> list[str]:
         assert best is not None  # as above
         best_at[best] = best_at.get(best, 0) + 1
     leader = max(best_at, key=lambda name: best_at[name])
-    sentences = [
-        f"{leader} completes the most tasks at {_of(best_at[leader], len(points), 'value')} of {sweep['label']}."
-    ]
+    many = _of(best_at[leader], len(points), "value")
+    at = f"every value of {sweep['label']}" if best_at[leader] == len(points) else f"{many} of {sweep['label']}"
+    sentences = [f"{leader} completes the most tasks at {at}."]
     first, last = sweep["points"][0]["label"], sweep["points"][-1]["label"]
     start, end = percent(points[0].mean(leader)), percent(points[-1].mean(leader))
     sentences.append(f"From {first} to {last} its success rate goes from {start} to {end}.")
     heuristics = [n for n in names if points[0].methods[n]["kind"] == "policy"]
     if points[0].methods[leader]["kind"] != "policy" and heuristics:
-        gains = []
-        for point in points:
-            rival = point.best(heuristics)
-            assert rival is not None  # heuristics is not empty
-            gains.append(point.difference(leader, rival))
-        clear = sum(gain.clear and gain.points > 0 for gain in gains)
-        low, high = min(gain.points for gain in gains), max(gain.points for gain in gains)
+        clear = sum(gain.clear and gain.points > 0 for gain in gains(points, leader, heuristics))
+        change = f"the difference is {gain_range(points, leader, heuristics)} points"
         sentences.append(
-            f"Against the best heuristic at each value it gains {signed(low)} to {signed(high)} points, clearly at "
-            f"{_of(clear, len(gains), 'value')}."
+            f"Against the best heuristic at each value {change}; it is clearly above 0 at "
+            f"{_of(clear, len(points), 'value')}."
         )
     return sentences
+
+
+def gains(points: Sequence[Summary], name: str, heuristics: Sequence[str]) -> list["Difference"]:
+    """How much more than the best heuristic a method completes, at each value of a sweep."""
+    return [point.difference(name, point.best(heuristics) or name) for point in points]
+
+
+def gain_range(points: Sequence[Summary], name: str, heuristics: Sequence[str]) -> str:
+    """The smallest and the largest of these: `2.1 to 4.8`."""
+    found = [gain.points for gain in gains(points, name, heuristics)]
+    low, high = signed(min(found)), signed(max(found))
+    return low if low == high else f"{low} to {high}"
 
 
 def _of(count: int, total: int, noun: str = "network") -> str:

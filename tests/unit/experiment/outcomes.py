@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from edgebed.experiment.methods import Method
 from edgebed.experiment.outcome import CurvePoint, EpisodeCounts, Outcome
-from edgebed.experiment.specification import Experiment
+from edgebed.experiment.specification import Experiment, Spec
 
 LEVELS = {
     "random": 0.71, "local": 0.72, "rda": 0.815, "ratc": 0.82, "offline-only": 0.84, "online-only": 0.852,
@@ -41,8 +42,9 @@ def counts(rate: float, tasks: int, rng: np.random.Generator) -> EpisodeCounts:
     return EpisodeCounts(succeeded, dropped, failed, 0, int(rng.integers(0, tasks)), 2 * tasks, 1.3)
 
 
-def curve(method, level, rng, spec):  # type: ignore[no-untyped-def]
+def curve(method: Method, level: float, rng: np.random.Generator, spec: Spec) -> tuple[CurvePoint, ...]:
     """A learning curve towards the level."""
+    assert method.online is not None
     start = level - (0.02 if method.offline else 0.13)
     grid = range(0, method.online.episodes + 1, spec.evaluation.every)
     rate = method.online.episodes / 6
