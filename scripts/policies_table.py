@@ -11,7 +11,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from edgebed.systems.registry import build_policy
 
 from edgebed.simulator.rollout import play
 from edgebed.systems.cooperative.distributions import Constant, Uniform
@@ -20,6 +19,7 @@ from edgebed.systems.cooperative.policy import PolicyContext
 from edgebed.systems.cooperative.randomness import Stream
 from edgebed.systems.cooperative.rules import Rules
 from edgebed.systems.cooperative.workload import WorkloadModel
+from edgebed.systems.registry import build_policy
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("random", "local", "rda", "ratc", "price-mask", "least-completion")
