@@ -25,7 +25,9 @@ def show(results: Mapping[str, Any], console: Console) -> None:
 def _compared(results: Mapping[str, Any]) -> Table:
     networks = results["replicates"]
     table = Table(
-        title=f"{results['experiment']}: {networks} network{'s' if networks > 1 else ''}", title_justify="left"
+        title=f"{results['experiment']}: {networks} network{'s' if networks > 1 else ''}",
+        title_justify="left",
+        box=box.SIMPLE,
     )
     table.add_column("method", no_wrap=True)
     for name in ("success %", "95 % interval", "dropped %", "failed %", "delay s", "asked"):
@@ -50,7 +52,9 @@ def _compared(results: Mapping[str, Any]) -> Table:
 def _swept(results: Mapping[str, Any]) -> Table:
     sweep = results["sweep"]
     table = Table(
-        title=f"{results['experiment']}: success % over {sweep['label']}", title_justify="left", box=box.SIMPLE
+        title=f"{results['experiment']}: success % over {sweep['label']}",
+        title_justify="left",
+        box=box.SIMPLE,
     )
     table.add_column("method", no_wrap=True)
     for point in sweep["points"]:
