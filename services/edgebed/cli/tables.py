@@ -30,7 +30,7 @@ def _compared(results: Mapping[str, Any]) -> Table:
         box=box.SIMPLE,
     )
     table.add_column("method", no_wrap=True)
-    for name in ("success %", "95 % interval", "dropped %", "failed %", "delay s", "asked"):
+    for name in ("success %", "95 % interval", "dropped %", "failed %", "delay s"):
         table.add_column(name, justify="right", no_wrap=True)
     best = max((percent(m["successRate"]["mean"]) for m in results["methods"].values()), default="")
     for name in results["order"]:
@@ -44,7 +44,6 @@ def _compared(results: Mapping[str, Any]) -> Table:
             percent(method["shares"]["dropped"]),
             percent(method["shares"]["failed"]),
             number(method["delaySeconds"]["mean"], 2),
-            number(method["messagesPerTask"], 1),
         )
     return table
 
