@@ -77,6 +77,8 @@ class Case:
             ) from error
         except ModelError as error:
             raise _at(origin, error) from error
+        except ValueError as error:  # a whole number with more digits than Python reads
+            raise ModelError(origin, str(error), "give numbers of fewer digits") from error
         try:
             return cls.from_document(document)
         except ModelError as error:
@@ -124,10 +126,13 @@ class Case:
                 remedy = f"a node receives at most one task in a slot, and task {ids[slot, source]} is there already"
                 raise ModelError(f"{at}.slot", slot, remedy)
             size = _number(f"{at}.sizeBits", task["sizeBits"], above=0)
+            intensity = _number(f"{at}.cyclesPerBit", task["cyclesPerBit"], above=0)
+            if math.isinf(intensity * size):
+                raise ModelError(f"{at}.cyclesPerBit", intensity, f"{size:g} bits make more cycles than a number holds")
             arrives[0, slot, source] = True
             arrays[:, 0, slot, source] = (
                 size,
-                _number(f"{at}.cyclesPerBit", task["cyclesPerBit"], above=0) * size,
+                intensity * size,
                 _number(f"{at}.deadlineSeconds", task["deadlineSeconds"], above=0),
                 _number(f"{at}.uTransmission", task["uTransmission"], above=0, most=1),
                 _number(f"{at}.uExecution", task["uExecution"], above=0, most=1),
