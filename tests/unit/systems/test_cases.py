@@ -71,7 +71,9 @@ def written(path: tuple[str | int, ...]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
-@pytest.mark.parametrize("value", ["3", True, None, [1], {}, float("nan"), float("inf"), 10**400], ids=repr)
+@pytest.mark.parametrize(
+    "value", ["3", True, None, [1], {}, float("nan"), float("inf"), 10**400], ids=lambda value: repr(value)[:9]
+)
 @pytest.mark.parametrize("path", NUMBERS, ids=written)
 def test_what_is_no_number_is_refused(path: tuple[str | int, ...], value: object) -> None:
     """Texts, truth values, nothing, lists and infinite numbers never pass for a number."""
@@ -81,7 +83,7 @@ def test_what_is_no_number_is_refused(path: tuple[str | int, ...], value: object
     assert repr(value)[:20] in str(error)
 
 
-@pytest.mark.parametrize("value", ["1", True, None, 1.0, -1, 10**400], ids=repr)
+@pytest.mark.parametrize("value", ["1", True, None, 1.0, -1, 10**400], ids=lambda value: repr(value)[:9])
 @pytest.mark.parametrize("path", WHOLES, ids=written)
 def test_what_is_no_whole_number_is_refused(path: tuple[str | int, ...], value: object) -> None:
     """Counts and indices are whole numbers of a range that the error names."""
