@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -17,10 +18,16 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(SERVICES), "OMP_NUM_THREADS": "1"}
 
 
-def edgebed(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgebed", *map(str, arguments)]
-    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    return subprocess.run(command, env=environment(), text=True, timeout=120, check=False, **settings)
+def edgebed(*arguments: object, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edgebed", *map(str, arguments)],
+        env=environment(),
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["validate"], ["policies"], ["schema"]])
