@@ -68,7 +68,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(cli, write, tmp_path):
         start_new_session=True,
     ) as process:
         assert process.stderr is not None
-        finished = []
+        finished: list[str] = []
         while not any("evaluating rda" in line for line in finished):  # then its network's first stage is stored
             finished.append(process.stderr.readline())
             assert finished[-1], "the run ended before it could be interrupted"
