@@ -1,12 +1,15 @@
 """The table of states is closed and leads to an end, and the tasks of whole episodes never leave it."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgebed.systems.cooperative.diagram import BEGIN, END, diagram, written_into
 from edgebed.systems.cooperative.distributions import Choice, Uniform
+from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.lifecycle import TERMINAL, TRANSITIONS, TaskState
 from edgebed.systems.cooperative.network import NetworkModel
 from edgebed.systems.cooperative.policies.random import Random
@@ -111,3 +114,25 @@ def test_tasks_of_an_episode_follow_the_table(seed: int, rules: Rules) -> None:
         assert all(earlier[0] <= later[0] for earlier, later in itertools.pairwise(task.story))
         if rules.horizon is Horizon.DRAIN:
             assert task.state in TERMINAL
+
+
+def test_the_page_is_current() -> None:
+    """docs/model.md shows what `python -m edgebed.systems.cooperative.diagram docs/model.md` writes."""
+    page = (Path(__file__).parents[3] / "docs" / "model.md").read_text(encoding="utf-8")
+    assert written_into(page) == page
+
+
+def test_the_diagram_has_every_edge_of_the_table() -> None:
+    """Every event is an arrow, and beside them there are only two beginnings and the ends."""
+    arrows = [line.strip() for line in diagram().splitlines() if "-->" in line]
+    for state, events in TRANSITIONS.items():
+        for event, following in events.items():
+            assert f"{state.label} --> {following.label}: {event}" in arrows
+    assert len(arrows) == sum(len(events) for events in TRANSITIONS.values()) + len(STARTING) + len(TERMINAL)
+
+
+@pytest.mark.parametrize("page", ["", BEGIN, f"{END} {BEGIN}", f"{BEGIN} {END} {BEGIN} {END}", f"{BEGIN} {END} {END}"])
+def test_a_page_without_one_place_is_refused(page: str) -> None:
+    """Nothing is written over where the markers do not say one place."""
+    with pytest.raises(ModelError, match=f"give one {BEGIN} before one {END}"):
+        written_into(page)
