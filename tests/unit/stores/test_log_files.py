@@ -23,11 +23,10 @@ def log(records: int, seed: int = 0) -> TaskLog:
     columns: dict[str, Any] = {}
     for name, kind in TYPES.items():
         if kind is np.float64:
-            column = rng.standard_normal(records)
-            column[rng.random(records) < 0.3] = np.nan
+            columns[name] = rng.standard_normal(records)
+            columns[name][rng.random(records) < 0.3] = np.nan
         else:
-            column = rng.integers(0, 8, records)
-        columns[name] = column.astype(kind)
+            columns[name] = rng.integers(0, 8, records).astype(kind)
     return TaskLog(**columns)
 
 

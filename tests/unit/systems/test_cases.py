@@ -19,7 +19,7 @@ DOCUMENT = json.loads(TEXT)
 
 def changed(*path: str | int, value: Any) -> dict[str, Any]:
     """A valid document with one value replaced or added."""
-    document = copy.deepcopy(DOCUMENT)
+    document: dict[str, Any] = copy.deepcopy(DOCUMENT)
     inner: Any = document
     for key in path[:-1]:
         inner = inner[key]
@@ -29,7 +29,7 @@ def changed(*path: str | int, value: Any) -> dict[str, Any]:
 
 def without(*path: str | int) -> dict[str, Any]:
     """A valid document with one key taken away."""
-    document = copy.deepcopy(DOCUMENT)
+    document: dict[str, Any] = copy.deepcopy(DOCUMENT)
     inner: Any = document
     for key in path[:-1]:
         inner = inner[key]
