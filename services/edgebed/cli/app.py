@@ -155,14 +155,23 @@ def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="a run's f
 def policies(as_json: Json = False) -> None:
     """List the installed policies: ours, and those of other packages."""
     with guarded():
+        from edgebed.systems.cooperative.errors import ModelError
         from edgebed.systems.registry import find_policy, policy_names
 
-        found = {name: (find_policy(name).__doc__ or "").strip().splitlines()[:1] for name in policy_names()}
+        found: dict[str, str] = {}
+        broken: list[ModelError] = []
+        for name in policy_names():
+            try:
+                found[name] = "".join((find_policy(name).__doc__ or "").strip().splitlines()[:1])
+            except ModelError as error:  # one package that does not load is no reason to hide the others
+                broken.append(error)
         if as_json:
-            _print_json({name: "".join(line) for name, line in found.items()})
-            return
-        for name, line in found.items():
-            print(f"{name:<20} {''.join(line)}")
+            _print_json(found)
+        else:
+            for name, line in found.items():
+                print(f"{name:<20} {line}")
+        if broken:
+            raise broken[0]
 
 
 @app.command()
