@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from edgebed.cli.progress import RichProgress
-from edgebed.experiment.results import read_results
-
 from edgebed.experiment.reading import load
+from edgebed.experiment.results import read_results
 from edgebed.experiment.specification import Experiment
 from edgebed.experiment.sweep import replacing
 from edgebed.runner.run import run_experiment
@@ -121,9 +120,10 @@ def _section(name: str, title: str, scale: Scale, results: dict[str, Any]) -> st
     lines = [
         f"## {name}: {title}",
         "",
-        f"{scale.networks} networks, {seeds}, {results['evaluationEpisodes']} evaluation episodes. "
-        f"`python -m scripts.paper --scale {scale.name} --figures {name}`, "
-        f"specification [`deploy/experiments/{name}.yaml`](../deploy/experiments/{name}.yaml).",
+        f"{scale.networks} networks, {seeds}, {results['evaluationEpisodes']} evaluation episodes; specification "
+        f"[`deploy/experiments/{name}.yaml`](../deploy/experiments/{name}.yaml). Made by",
+        "",
+        f"    python -m scripts.paper --scale {scale.name} --figures {name}",
         "",
     ]
     for image in sorted((folder(name, scale) / "figures").glob("*.png")):

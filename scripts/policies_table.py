@@ -1,6 +1,6 @@
 """Writes docs/policies.md: every heuristic on the ten reference networks, beside an independent reference's figures.
 
-    python scripts/policies_table.py [--episodes 400]
+    python -m scripts.policies_table [--episodes 400]
 
 The reference's figures are `tests/data/reference/success-rates.json`; `tests/parity/test_reference_rates.py` holds ours to
 four standard errors of the difference.
@@ -11,7 +11,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from edgebed.systems.registry import build_policy
 
 from edgebed.simulator.rollout import play
 from edgebed.systems.cooperative.distributions import Constant, Uniform
@@ -20,6 +19,7 @@ from edgebed.systems.cooperative.policy import PolicyContext
 from edgebed.systems.cooperative.randomness import Stream
 from edgebed.systems.cooperative.rules import Rules
 from edgebed.systems.cooperative.workload import WorkloadModel
+from edgebed.systems.registry import build_policy
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("random", "local", "rda", "ratc", "price-mask", "least-completion")
@@ -46,7 +46,7 @@ A policy of your own: [plugin-policy.md](plugin-policy.md).
 ## Success rates on the reference networks
 
 Ten networks with exact arrays (`tests/data/reference`), {episodes} episodes each, default rules, in percent: ours, the
-independent reference's, and the difference in standard errors. Made again by `python scripts/policies_table.py`; a test
+independent reference's, and the difference in standard errors. Made again by `python -m scripts.policies_table`; a test
 requires every difference to be within four. `price-mask` uses the reference's prices; *own prices* are those
 that edgebed computes by itself.
 """

@@ -96,7 +96,7 @@ class PlainSacCql:
         actor_loss = ((pi * (self.temperature * log_pi - value)).sum(1) * task).sum() / task.sum().clamp(min=1)
 
         self.critic_optimiser.zero_grad()
-        critic_loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        critic_loss.backward()
         self.critic_optimiser.step()
         self.actor_optimiser.zero_grad()
         actor_loss.backward()

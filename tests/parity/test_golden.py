@@ -1,30 +1,89 @@
-"""Cases with exact answers, from an independent event-driven reference: statuses equal, end times within 1e-9 s."""
+"""Cases with exact answers: statuses equal, end times within 1e-9 s, in the kernel and in the node core.
 
+The golden cases come from an independent event-driven reference; the project's own, for the rules that those leave
+out, from `brute_force`, which must also give the golden answers.
+"""
+
+import json
+import random
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgebed.runner.replay import BACKENDS, read_case, replay_case
+from edgebed.systems.cooperative.cases import Case
+from tests.parity import brute_force
 
-CASES = sorted((Path(__file__).parents[1] / "data" / "golden").glob("*.json"))
+GOLDEN = sorted((Path(__file__).parents[1] / "data" / "golden").glob("*.json"))
+OWN = sorted(brute_force.FOLDER.glob("*.json"))
+
+
+def assert_same(answered: Any, expected: Any) -> None:
+    for task, wanted in zip(answered, expected, strict=True):
+        assert (task["id"], task["status"]) == (wanted["id"], wanted["status"])
+        if wanted["endSeconds"] is None:
+            assert task["endSeconds"] is None
+        else:
+            assert task["endSeconds"] == pytest.approx(wanted["endSeconds"], rel=0, abs=1e-9)
 
 
 def test_the_cases_are_there() -> None:
-    """Every drop policy with every failure time, drained and cut."""
-    assert len(CASES) == 20
+    """Golden: every drop policy with every failure time, drained and cut. Own: what these leave out, for 1, 2, 4 nodes."""
+    assert len(GOLDEN) == 20
+    own = [json.loads(path.read_text()) for path in OWN]
+    assert {case["nodes"] for case in own} == {1, 2, 4}
+    rules = {value for case in own for value in case["rules"].values()}
+    assert rules >= {"cutIgnore", "slot", "sequential", *brute_force.POLICIES}
+    statuses = {task["status"] for case in own for task in case["expected"]}
+    assert statuses == {"succeeded", "dropped", "failed", "unfinished"}
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", GOLDEN + OWN, ids=lambda path: path.stem)
 def test_replay_is_exact(path: Path, backend: str) -> None:
     """The kernel and the node core give every task the fate that the reference gave it."""
     case = read_case(path)
     assert case.expected is not None
     answered = replay_case(case, backend)
     assert answered["name"] == path.stem
-    for task, expected in zip(answered["tasks"], case.expected, strict=True):
-        assert (task["id"], task["status"]) == (expected["id"], expected["status"])
-        if expected["endSeconds"] is None:
-            assert task["endSeconds"] is None
-        else:
-            assert abs(task["endSeconds"] - expected["endSeconds"]) <= 1e-9
+    assert_same(answered["tasks"], case.expected)
+
+
+@pytest.mark.parametrize("path", GOLDEN + OWN, ids=lambda path: path.stem)
+def test_brute_force_gives_the_answers_of_the_file(path: Path) -> None:
+    """Two references that share no line agree."""
+    document = json.loads(path.read_text())
+    assert_same(brute_force.answer(document), document["expected"])
+
+
+def test_own_cases_can_be_made_again() -> None:
+    """`python -m tests.parity.brute_force` writes exactly the files that are there."""
+    assert {path.stem: json.loads(path.read_text()) for path in OWN} == brute_force.own_cases()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    nodes=st.integers(1, 4),
+    slots=st.integers(1, 6),
+    even=st.booleans(),
+    rules=st.fixed_dictionaries(
+        {
+            "dropPolicy": st.sampled_from(brute_force.POLICIES),
+            "failureTime": st.sampled_from(("atEnd", "atInstant")),
+            "horizon": st.sampled_from(("drain", "cutDrop", "cutIgnore")),
+            "decisionOrder": st.sampled_from(("simultaneous", "sequential")),
+            "failureUnit": st.sampled_from(("second", "slot")),
+        }
+    ),
+)
+def test_any_case_is_answered_alike(seed: int, nodes: int, slots: int, even: bool, rules: dict[str, str]) -> None:
+    """Kernel, node core and brute force agree on random cases under all rules, ties included."""
+    document = brute_force.draw(random.Random(seed), nodes, slots, rules, even=even)
+    document["name"] = "drawn"
+    case = Case.from_document(document)
+    for backend in BACKENDS:
+        assert_same(replay_case(case, backend)["tasks"], brute_force.answer(document))

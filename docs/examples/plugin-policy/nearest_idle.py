@@ -11,7 +11,7 @@ class NearestIdle(Policy):
     def __init__(self, context, asked=2):
         super().__init__(context)
         if not 1 <= asked < context.network.nodes:
-            raise ModelError("policy nearest-idle: asked", asked, "give at least 1 and fewer than all nodes")
+            raise ModelError("asked", asked, "give at least 1 and fewer than all nodes")
         self.asked = asked
 
     def ask(self, view):

@@ -4,6 +4,7 @@ What belongs here: arguments, progress, tables, exit codes. What does not: anyth
 import what they need when they run, so that help and mistakes answer at once.
 
     app        the commands
+    plan       an experiment before it runs
     guard      errors to messages and exit codes
     progress   bars with rate and remaining time
     tables     results as a table

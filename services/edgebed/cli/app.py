@@ -2,6 +2,7 @@
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,13 +30,20 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="an experiment's YAML
 Json = Annotated[bool, typer.Option("--json", help="print JSON for programs on standard output")]
 
 
+class Device(StrEnum):
+    """Where to learn."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
 @app.command()
 def run(
     file: File,
     backend: Annotated[str | None, typer.Option(help="replaces spec.backend of the file")] = None,
     output: Annotated[Path | None, typer.Option(help="the run's folder; runs/NAME if not given")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="replicates at once; as many as cores if not given")] = None,
-    device: Annotated[str, typer.Option(help="where to learn: cpu or cuda")] = "cpu",
+    device: Annotated[Device, typer.Option(help="where to learn")] = Device.CPU,
     as_json: Json = False,
 ) -> None:
     """Run an experiment and write results.json, figures and a report.
@@ -51,13 +59,14 @@ def run(
     with guarded(resume=True):
         from rich.console import Console
 
+        from edgebed.cli.plan import load_experiment
         from edgebed.cli.progress import RichProgress
         from edgebed.runner.run import run_experiment
 
-        experiment = _load(file, backend)
+        experiment = load_experiment(file, backend)
         folder = output or Path("runs") / experiment.name
         with RichProgress() as progress:
-            results = run_experiment(experiment, folder, jobs=jobs, progress=progress, device=device)
+            results = run_experiment(experiment, folder, jobs=jobs, progress=progress, device=str(device))
         if as_json:
             _print_json(results)
             return
@@ -68,35 +77,26 @@ def run(
 
 
 @app.command()
-def validate(file: File, backend: Annotated[str | None, typer.Option()] = None, as_json: Json = False) -> None:
+def validate(
+    file: File,
+    backend: Annotated[str | None, typer.Option(help="replaces spec.backend of the file")] = None,
+    as_json: Json = False,
+) -> None:
     """Say what an experiment would run, or everything that is wrong with it.
 
     edgebed validate mine.yaml
+
+    edgebed validate mine.yaml --json | jq .trainings
     """
     with guarded():
-        from edgebed.experiment.sweep import expand
+        from edgebed.cli.plan import describe, load_experiment, plan
 
-        experiment = _load(file, backend)
-        steps = expand(experiment)
-        spec = experiment.spec
-        learned = sum(method.learned for method in spec.methods)
-        plan = {
-            "name": experiment.name,
-            "backend": spec.backend,
-            "sweep": [label for label, _ in steps] if spec.sweep else [],
-            "networks": spec.replicates,
-            "trainingSeeds": spec.training_seeds,
-            "methods": [method.name for method in spec.methods],
-            "trainings": len(steps) * spec.replicates * spec.training_seeds * learned,
-            "evaluationEpisodes": spec.evaluation.episodes,
-        }
+        planned = plan(load_experiment(file, backend))
         if as_json:
-            _print_json(plan)
+            _print_json(planned)
             return
-        print(f"{file} is valid")
-        for name, value in plan.items():
-            if value != []:
-                print(f"  {name:<20} {', '.join(map(str, value)) if isinstance(value, list) else value}")
+        print(f"{file} is valid; it would run")
+        print(*describe(planned), sep="\n")
 
 
 @app.command()
@@ -133,9 +133,10 @@ def convert(
     --output transitions.npz
     """
     with guarded():
+        from edgebed.cli.plan import load_experiment
         from edgebed.runner.convert import convert_log
 
-        counts = convert_log(log, _load(experiment, None), replicate, output)
+        counts = convert_log(log, load_experiment(experiment, None), replicate, output)
         print(f"{output}: {', '.join(f'{count:,} {name}' for name, count in counts.items())}")
 
 
@@ -153,25 +154,25 @@ def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="a run's f
 
 @app.command()
 def policies(as_json: Json = False) -> None:
-    """List the installed policies: ours, and those of other packages."""
+    """List the installed policies: ours, and those of other packages.
+
+    edgebed policies
+    """
     with guarded():
         from edgebed.systems.cooperative.errors import ModelError
         from edgebed.systems.registry import find_policy, policy_names
 
-        found: dict[str, str] = {}
-        broken: list[ModelError] = []
+        found = {}
         for name in policy_names():
             try:
                 found[name] = "".join((find_policy(name).__doc__ or "").strip().splitlines()[:1])
-            except ModelError as error:  # one package that does not load is no reason to hide the others
-                broken.append(error)
+            except ModelError as error:  # one broken package does not hide the others
+                found[name] = f"cannot be used: {error.remedy}"
         if as_json:
             _print_json(found)
-        else:
-            for name, line in found.items():
-                print(f"{name:<20} {line}")
-        if broken:
-            raise broken[0]
+            return
+        for name, line in found.items():
+            print(f"{name:<20} {line}")
 
 
 @app.command()
@@ -184,16 +185,6 @@ def schema() -> None:
         from edgebed.experiment.specification import schema as experiment_schema
 
         _print_json(experiment_schema())
-
-
-def _load(file: Path, backend: str | None) -> Any:
-    """The experiment of a file, checked against the installed policies, with another backend if one is given."""
-    from edgebed.experiment.reading import load
-    from edgebed.experiment.sweep import replacing
-    from edgebed.systems.registry import policy_names
-
-    experiment = load(file, policies=policy_names())
-    return experiment if backend is None else replacing(experiment, "backend", backend)
 
 
 def _print_json(value: Any) -> None:

@@ -46,6 +46,10 @@ class UserError(EdgebedError):
         self.source = source
         super().__init__("\n".join(self._line(problem) for problem in self.problems))
 
+    def __reduce__(self) -> tuple[type["UserError"], tuple[tuple[Problem, ...], str | None]]:
+        # Exceptions are pickled as type(*args), and args is the message: a worker's error would not reach its parent.
+        return type(self), (self.problems, self.source)
+
     def _line(self, problem: Problem) -> str:
         place = ":".join(str(part) for part in (self.source, problem.line) if part is not None)
         return f"{place}: {problem}" if place else str(problem)

@@ -6,6 +6,7 @@ at most what the last checkpoint does not hold. Workers ignore Ctrl-C: the paren
 
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import threading
@@ -138,4 +139,16 @@ def _start_worker(events: Any, store: str, device: str) -> None:
 
 def _work(unit: Unit) -> Outcomes:
     sender, store, device = _worker
-    return run_unit(unit, store, sender, device)
+    try:
+        return run_unit(unit, store, sender, device)
+    except Exception as error:
+        raise _portable(error) from error
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, or one that says the same: a pool waits for ever for an error that its parent cannot unpickle."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301  # what we have just pickled ourselves
+    except Exception:  # whatever an author's exception raises when it is copied
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

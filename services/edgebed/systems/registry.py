@@ -52,20 +52,39 @@ def find_policy(name: str) -> type[Policy]:
     return found
 
 
-def build_policy(name: str, context: PolicyContext, parameters: Mapping[str, Any]) -> Policy:
-    """A policy with the parameters of the specification. Raises ModelError for parameters that it does not have."""
+def check_parameters(name: str, parameters: Mapping[str, Any]) -> type[Policy]:
+    """The class of a policy that takes these parameters.
+
+    Raises ModelError like `find_policy`, and for a parameter that the policy does not have or that it lacks.
+    """
     kind = find_policy(name)
-    known = [p for p in list(inspect.signature(kind).parameters.values())[1:] if p.kind is not p.VAR_POSITIONAL]
-    if not any(p.kind is p.VAR_KEYWORD for p in known):
-        names = [p.name for p in known]
-        for given in parameters:
-            if given not in names:
-                accepted = f"it has {', '.join(names)}" if names else "it has no parameters"
-                raise ModelError(f"policy {name}: {given}", parameters[given], accepted)
-    for p in known:
-        if p.default is p.empty and p.kind is not p.VAR_KEYWORD and p.name not in parameters:
+    accepted = list(inspect.signature(kind).parameters.values())[1:]  # the first is the context
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in accepted)
+    known = {p.name: p for p in accepted if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    for given, value in parameters.items():
+        if given not in known and not open_ended:
+            near = difflib.get_close_matches(given, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            remedy = f"{hint}{name} has {', '.join(known)}" if known else f"{name} has no parameters"
+            raise ModelError(f"policy {name}: {given}", value, remedy)
+    for p in known.values():
+        if p.default is p.empty and p.name not in parameters:
             raise ModelError(f"policy {name}: {p.name}", "missing", f"write {{kind: {name}, {p.name}: ...}}")
-    return kind(context, **parameters)
+    return kind
+
+
+def build_policy(name: str, context: PolicyContext, parameters: Mapping[str, Any]) -> Policy:
+    """A policy with the parameters of the specification. Raises ModelError for parameters that it does not take."""
+    kind = check_parameters(name, parameters)
+    try:
+        return kind(context, **parameters)
+    except ModelError as error:
+        raise ModelError(f"policy {name}: {error.field}", error.value, error.remedy) from error
+    except (TypeError, ValueError) as error:  # a text where its author computes with a number, say
+        if not parameters:
+            raise
+        remedy = f"{name} does not take these values ({error})"
+        raise ModelError(f"policy {name}", dict(parameters), remedy) from error
 
 
 def _entries() -> dict[str, EntryPoint]:

@@ -241,9 +241,11 @@ def test_the_verdict_is_honest_when_the_heuristic_wins(document: Document) -> No
 
 
 def test_the_verdict_does_not_claim_what_is_unclear(document: Document) -> None:
-    (first, *_) = verdict(document, {"ratc": 0.8, "o2o": 0.8})
-    assert "cannot be told apart" in first
-    assert "beats" not in first
+    """Equal methods are called equal, but for the one time in twenty that a 95 % interval is wrong."""
+    first = [verdict(document, {"ratc": 0.8, "o2o": 0.8}, seed=seed)[0] for seed in range(20)]
+    equal = [sentence for sentence in first if "cannot be told apart" in sentence]
+    assert len(equal) >= 16
+    assert not any("beats" in sentence for sentence in equal)
 
 
 def test_references_are_compared_apart(document: Document) -> None:

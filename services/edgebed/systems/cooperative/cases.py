@@ -103,9 +103,10 @@ class Case:
             }
         )
         given = _mapping("rules", case["rules"], (), tuple(_RULES))
-        rules = Rules(
-            **{_RULES[key][0]: _member(f"rules.{key}", value, _RULES[key][1]) for key, value in given.items()}
-        )
+        chosen: dict[str, Any] = {
+            _RULES[key][0]: _member(f"rules.{key}", value, _RULES[key][1]) for key, value in given.items()
+        }
+        rules = Rules(**chosen)
         arrays = np.ones((5, 1, slots, nodes))
         arrives = np.zeros((1, slots, nodes), dtype=np.bool_)
         decisions: dict[tuple[int, int], int] = {}
@@ -137,7 +138,17 @@ class Case:
         expected = case.get("expected")
         if expected is not None and not (isinstance(expected, list) and all(isinstance(e, dict) for e in expected)):
             raise ModelError("expected", expected, "give a list of answers, or leave it out")
-        workload = Workload(slot_s, arrives, *arrays, decision_key=np.zeros(1, dtype=np.uint64))
+        size_bits, cycles, deadline_s, u_transmission, u_execution = arrays
+        workload = Workload(
+            slot_s=slot_s,
+            arrives=arrives,
+            size_bits=size_bits,
+            cycles=cycles,
+            deadline_s=deadline_s,
+            u_transmission=u_transmission,
+            u_execution=u_execution,
+            decision_key=np.zeros(1, dtype=np.uint64),
+        )
         return cls(name, network, workload, rules, decisions, ids, None if expected is None else tuple(expected))
 
     def answer(self, log: TaskLog) -> dict[str, Any]:

@@ -16,3 +16,7 @@ class ModelError(ValueError):
         self.remedy = remedy
         shown = repr(value)
         super().__init__(f"{field}: {shown if len(shown) < 80 else shown[:77] + '...'} is not allowed; {remedy}")
+
+    def __reduce__(self) -> tuple[type["ModelError"], tuple[str, object, str]]:
+        # Exceptions are pickled as type(*args), and args is the message: a worker's error would not reach its parent.
+        return type(self), (self.field, self.value, self.remedy)
