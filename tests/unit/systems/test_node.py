@@ -65,7 +65,8 @@ class Nodes(RuleBasedStateMachine):
     """Three cores and a clock."""
 
     @initialize(
-        drop_policy=st.sampled_from(DropPolicy),
+        # Abort touches most queues in most ways, so it comes more often.
+        drop_policy=st.sampled_from([*DropPolicy, DropPolicy.ABORT_AT_DEADLINE, DropPolicy.ABORT_AT_DEADLINE]),
         failure_time=st.sampled_from(FailureTime),
         failure_unit=st.sampled_from(FailureUnit),
     )
@@ -251,6 +252,20 @@ class Nodes(RuleBasedStateMachine):
 
 
 Nodes.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=120, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestNodes = Nodes.TestCase
+
+
+def test_an_aborted_service_gives_way_to_the_next() -> None:
+    """The deadline of the task in execution passes: it is stopped and recorded, and the one behind it begins."""
+    core = NodeCore(0, NETWORK, Rules(drop_policy=DropPolicy.ABORT_AT_DEADLINE), SLOT_S)
+    first, second = (Task(k, k, 0, 1e6, 4e9, deadline, k * SLOT_S, 1.0, 1.0) for k, deadline in enumerate((1.0, 5.0)))
+    core.handle(TaskDecided(first, 0), 0.0)
+    core.handle(TaskDecided(second, 0), 0.5)
+    assert core.handle(DeadlinePassed(first), 1.0) == [
+        StopService(first),
+        RecordTask(first),
+        StartExecution(second, 4.0, fails=False),
+    ]
+    assert (first.state, second.state) == (TaskState.DROPPED, TaskState.EXECUTING)
