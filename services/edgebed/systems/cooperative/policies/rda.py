@@ -24,7 +24,7 @@ class Rda(Policy):
         first = (u[:, 0] * others).astype(np.int64)
         second = (u[:, 1] * max(others - 1, 1)).astype(np.int64)
         second += (second >= first) & (others > 1)
-        nodes = np.stack([first, second], axis=1)
+        nodes = np.stack([first, second], axis=1)[:, :others]
         return nodes + (nodes >= view.source[:, None])
 
     def decide(self, view: View, answers: Answers | None) -> Integers:
