@@ -1,11 +1,9 @@
 """The lifecycle table, enumerated: nothing in it is unreachable, endless or left unsaid."""
 
 import math
-from pathlib import Path
 
 import pytest
 
-from edgebed.systems.cooperative import diagram
 from edgebed.systems.cooperative.lifecycle import TERMINAL, TRANSITIONS, TaskState
 from edgebed.systems.cooperative.network import Network
 from edgebed.systems.cooperative.node import (
@@ -114,28 +112,3 @@ def test_a_task_that_waits_cannot_end_its_service(kind: type[Event]) -> None:
     with pytest.raises(InvalidTransition, match="task 2 in state WAITING_TO_SEND"):
         core.handle(kind(waiting), 0.5)  # type: ignore[call-arg]  # each of them takes a task
     assert waiting.state is TaskState.WAITING_TO_SEND
-
-
-def test_the_page_shows_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """docs/model.md has the diagram of today's table; a page that has not is found out, and drawn anew."""
-    page = Path(__file__).parents[3] / "docs" / "model.md"
-    assert diagram.main([str(page), "--check"]) == 0
-    drawn = page.read_text(encoding="utf-8")
-    assert "waiting_to_send --> sending: send" in drawn
-    assert drawn.count("-->") - drawn.count("<!--") == 5 + sum(len(events) for events in TRANSITIONS.values())
-    stale = tmp_path / "model.md"
-    stale.write_text(drawn.replace("sending --> failed: fail\n", ""), encoding="utf-8")
-    assert diagram.main([str(stale), "--check"]) == 1
-    assert "without --check" in capsys.readouterr().err
-    assert diagram.main([str(stale)]) == 0
-    assert stale.read_text(encoding="utf-8") == drawn
-
-
-def test_a_page_without_a_place_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is written; the message says which lines are missing, or that there is no such page."""
-    page = tmp_path / "page.md"
-    page.write_text("# No diagram\n")
-    assert diagram.main([str(page)]) == 2
-    assert diagram.BEGIN in capsys.readouterr().err
-    assert page.read_text() == "# No diagram\n"
-    assert diagram.main([str(tmp_path / "none.md")]) == 2
