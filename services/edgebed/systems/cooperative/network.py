@@ -74,7 +74,7 @@ class Network:
         missing = [key for key in _REQUIRED if key not in document]
         if missing:
             raise ModelError(missing[0], "missing", f"a network file needs the keys {', '.join(_REQUIRED)}")
-        unknown = sorted(set(document) - {*_REQUIRED, "cores"})
+        unknown = sorted(str(key) for key in set(document) - {*_REQUIRED, "cores"})
         if unknown:
             raise ModelError(unknown[0], "unknown key", f"a network file has the keys {', '.join(_REQUIRED)} and cores")
         n = len(_array("capacityHz", document["capacityHz"], 1))
