@@ -186,9 +186,10 @@ class Stages:
             unfinished = self._unfinished("online", inputs)
             points = unfinished.with_suffix(".curve")
             curve: list[CurvePoint] = []
-            if points.exists():
+            if unfinished.with_suffix(".json").exists():
                 restore_checkpoint(unfinished, learner, meaning)
-                curve = _points(points)
+                held = learner.updates * online.episodes_per_update
+                curve = [point for point in _points(points) if point.online_episodes <= held]
             label = f"{self.label}: online learning"
             self.progress.started(label, label, online.episodes)
             if not curve:
@@ -206,8 +207,10 @@ class Stages:
                     curve.append(self._point(done, learner, evaluation))
                     note = f"success {np.mean(curve[-1].success_rates):.1%}"
                     if len(curve) % POINTS_PER_CHECKPOINT == 0 and done < online.episodes:
-                        save_checkpoint(unfinished, learner, meaning)
+                        # The curve first: if we are killed between the two, the older checkpoint takes its part of it.
+                        points.parent.mkdir(exist_ok=True)
                         write_atomically(points, _points_bytes(curve))
+                        save_checkpoint(unfinished, learner, meaning)
                 self.progress.advanced(label, count, note)
             save_checkpoint(folder / "learner", learner, meaning)
             (folder / "actor.safetensors").write_bytes(self._weights(learner.actor.layers).to_bytes())

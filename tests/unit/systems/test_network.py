@@ -127,7 +127,7 @@ def test_a_missing_key_is_refused(key: str) -> None:
 @pytest.mark.parametrize("unknown", [{"capacity": 1}, {1: 1, "capacity": 1}], ids=["text", "mixed"])
 def test_an_unknown_key_is_refused(unknown: dict[object, object]) -> None:
     """Whatever the type of the key, the error names one and lists the keys that there are."""
-    error = refusal({**DOCUMENT, **unknown})
+    error = refusal(dict[object, Any](DOCUMENT) | unknown)
     assert str(error.field) in {str(key) for key in unknown}
     assert error.value == "unknown key"
     assert error.remedy.endswith("linkFailureRate and cores")
@@ -138,7 +138,7 @@ def test_the_number_of_nodes_is_limited(nodes: int) -> None:
     """An empty network is none, and one that is too large would fill the memory."""
     square = np.ones((nodes, nodes))
     with pytest.raises(ModelError, match=f"'{nodes} nodes' is not allowed; a network has 1 to 1000 nodes"):
-        Network(*([np.ones(nodes)] * 4), square, square)
+        Network(np.ones(nodes), np.ones(nodes), np.ones(nodes), np.ones(nodes), square, square)
 
 
 def test_a_draw_follows_from_the_seed() -> None:
