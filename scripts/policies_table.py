@@ -39,8 +39,9 @@ HEAD = """# Policies
 | `ratc` | of two random nodes the more reliable if both are in time, otherwise the faster | two | |
 | `price-mask` | largest value less price among the nodes whose bit says available; knows the network's parameters | all, one bit each | `prices` (computed from three sample workloads) |
 | `least-completion` | centralised reference: knows all queues and transfers, neither future nor failures | everything; simulator only | |
+| `actor` | samples from the masked softmax of a trained actor | all, one bit each | `model` (a file), `sample` (true; false takes the likeliest) |
 
-A learned method is a policy too: it samples from the masked softmax of its actor, and asks all nodes for one bit each.
+A learned method is such an actor; its file is `stages/online-*/actor.safetensors` or `stages/offline-*/actor.safetensors` of a run.
 A policy of your own: [plugin-policy.md](plugin-policy.md).
 
 ## Success rates on the reference networks

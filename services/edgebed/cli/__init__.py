@@ -13,6 +13,9 @@ import what they need when they run, so that help and mistakes answer at once.
 
 def main() -> None:
     """The console entry point."""
-    from edgebed.cli.app import app
+    try:
+        from edgebed.cli.app import app
 
-    app()
+        app()
+    except KeyboardInterrupt:  # while Python still imports; a command that runs is guarded
+        raise SystemExit(130) from None

@@ -42,7 +42,7 @@ def guarded(resume: bool = False) -> Iterator[None]:
         raise typer.Exit(0) from None
     except OSError as error:
         _say(_environment(error))
-        raise typer.Exit(3) from None
+        raise typer.Exit(2 if error.errno in _ASKED else 3) from None
     except Exception as error:
         if type(error).__name__ in ("CheckpointError", "DeviceError"):  # of the learning room, which needs torch
             _say(str(error))
@@ -53,6 +53,10 @@ def guarded(resume: bool = False) -> Iterator[None]:
             f"a mistake in edgebed: {type(error).__name__}: {error}\nthe traceback is in {file.name}; please report it"
         )
         raise typer.Exit(1) from None
+
+
+_ASKED = (errno.ENOENT, errno.EISDIR)
+"""A path that is not there, or not a file, is what was asked for."""
 
 
 def _environment(error: OSError) -> str:

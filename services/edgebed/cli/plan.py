@@ -46,6 +46,12 @@ def plan(experiment: Experiment) -> dict[str, Any]:
             from edgebed.experiment.inputs import read_inputs
 
             read_inputs(step)
+    for _, choice in policy_choices(experiment):
+        if choice.kind == "actor" and isinstance(choice.parameters.get("model"), str):
+            from edgebed.experiment.inputs import file_content
+            from edgebed.systems.cooperative.actor import ActorWeights
+
+            ActorWeights.from_bytes(file_content(experiment.folder / choice.parameters["model"], "model"))
     spec = experiment.spec
     learned = sum(method.learned for method in spec.methods)
     return {

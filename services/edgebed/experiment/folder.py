@@ -7,6 +7,7 @@
 A folder belongs to one experiment. Giving the same experiment again goes on where it stopped; another one is refused.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from edgebed.experiment.reading import to_yaml
 from edgebed.experiment.specification import Experiment
 from edgebed.experiment.stages import StageStore
 from edgebed.experiment.sweep import replacing
+from edgebed.experiment.validation import validate
 
 SPECIFICATION = "experiment.yaml"
 
@@ -50,7 +52,7 @@ def open_run_folder(path: Path, experiment: Experiment, versions: Mapping[str, s
     if isinstance(spec.workload, WorkloadFile):
         copies["inputs/trace.parquet"] = file_content(experiment.folder / spec.workload.file, "spec.workload.file")
         as_run = replacing(as_run, "workload.file", "inputs/trace.parquet")
-    as_run = as_run.located(path)
+    as_run = _with_models(as_run, experiment.folder, copies).located(path)
     content = to_yaml(as_run).encode()
     marker = path / SPECIFICATION
     resumed = marker.exists()
@@ -67,6 +69,18 @@ def open_run_folder(path: Path, experiment: Experiment, versions: Mapping[str, s
                 write_atomically(path / name, data)
         write_atomically(marker, content)
     return RunFolder(path, as_run, StageStore(path / "stages", versions), resumed)
+
+
+def _with_models(experiment: Experiment, folder: Path, copies: dict[str, bytes]) -> Experiment:
+    """The experiment with the models of its actors among the folder's inputs, named by their content."""
+    document = experiment.to_document()
+    for index, method in enumerate(document["spec"]["methods"]):
+        for choice in (method.get("policy"), method.get("collect", {}).get("policy")):
+            if isinstance(choice, dict) and choice["kind"] == "actor" and isinstance(choice.get("model"), str):
+                content = file_content(folder / choice["model"], f"spec.methods[{index}].policy.model")
+                choice["model"] = f"inputs/actor-{hashlib.sha256(content).hexdigest()[:24]}.safetensors"
+                copies[choice["model"]] = content
+    return validate(document, folder=experiment.folder)
 
 
 def _same(marker: Path, content: bytes, copies: Mapping[str, bytes]) -> None:

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from edgebed.experiment.inputs import Inputs, Tasks
+from edgebed.experiment.inputs import Inputs, Tasks, file_content
 from edgebed.experiment.methods import PolicyChoice
 from edgebed.experiment.specification import Experiment
 from edgebed.simulator.rollout import Rollout, play
+from edgebed.systems.cooperative.actor import ActorWeights
 from edgebed.systems.cooperative.conversion import Attribution, convert
+from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.log import TaskLog
 from edgebed.systems.cooperative.network import Network, NetworkModel
 from edgebed.systems.cooperative.observation import ObservationSpecification
@@ -31,6 +34,8 @@ class Setting:
     workload_model: WorkloadModel
     source: Tasks
     """Draws episodes, from distributions or from a trace."""
+    folder: Path
+    """What the paths of models are relative to."""
     files: dict[str, str]
     """Digests of the files that the experiment reads."""
     rules: Rules
@@ -45,6 +50,7 @@ class Setting:
             network_model=inputs.network_models[replicate],
             workload_model=inputs.workload_model,
             source=inputs.tasks,
+            folder=experiment.folder,
             files=inputs.files,
             rules=experiment.rules(),
             mask_coefficient=experiment.spec.mask.coefficient,
@@ -61,8 +67,13 @@ class Setting:
         return PolicyContext(self.network, self.workload_model, self.rules, self.mask_coefficient, self.network_seed)
 
     def policy(self, choice: PolicyChoice) -> Policy:
-        """A policy by its name in the specification."""
-        return build_policy(choice.kind, self.context, choice.parameters)
+        """A policy by its name in the specification; the model of an actor is read, and refused if it sees other things."""
+        parameters = choice.parameters
+        if choice.kind == "actor" and isinstance(parameters.get("model"), str):
+            actor = read_actor(self.folder / parameters["model"])
+            actor.require(self.observation)
+            parameters["model"] = actor
+        return build_policy(choice.kind, self.context, parameters)
 
     def tasks(self, stream: Stream, episodes: range, *index: int) -> Workload:
         """Some episodes of one of this replicate's streams."""
@@ -96,3 +107,11 @@ class Setting:
             "rules": repr(self.rules),
             "maskCoefficient": self.mask_coefficient,
         }
+
+
+def read_actor(path: Path) -> ActorWeights:
+    """The actor of a file. Raises UserError when there is none, ModelError when it is damaged."""
+    try:
+        return ActorWeights.from_bytes(file_content(path, "model"))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error.field}", error.value, error.remedy) from error

@@ -4,7 +4,7 @@
     log, about = read_log(path)
 
 The same file is what `edgebed convert` reads. A file that is not a task log is refused by name of the first column
-that is missing or of another type.
+that is missing, of another type, or with a value that the type of the log cannot hold.
 """
 
 import json
@@ -53,5 +53,17 @@ def read_log(path: Path) -> tuple[TaskLog, dict[str, Any]]:
         if column.dtype.kind not in "if" or (wanted.kind == "i" and column.dtype.kind != "i"):
             raise ModelError(f"{path}: {field.name}", str(column.dtype), f"the column must hold {wanted} values")
         columns[field.name] = column.astype(wanted)
-    about = json.loads((table.schema.metadata or {}).get(_ABOUT, b"{}"))
-    return TaskLog(**columns), about
+        if wanted.kind == "i" and (cut := columns[field.name] != column).any():
+            raise ModelError(f"{path}: {field.name}", int(column[cut][0]), f"the column must hold {wanted} values")
+    return TaskLog(**columns), _about(path, (table.schema.metadata or {}).get(_ABOUT, b"{}"))
+
+
+def _about(path: Path, text: bytes) -> dict[str, Any]:
+    """What was written with a log."""
+    try:
+        about = json.loads(text)
+    except ValueError:  # not JSON, or not even text
+        about = None
+    if not isinstance(about, dict):
+        raise ModelError(f"{path}: metadata", text, "the file is damaged; make it again")
+    return about

@@ -23,6 +23,7 @@ _BUILT_IN = {
     "ratc": f"{_HOME}.ratc:Ratc",
     "price-mask": f"{_HOME}.price_mask:PriceMask",
     "least-completion": f"{_HOME}.least_completion:LeastCompletion",
+    "actor": f"{_HOME}.actor:Actor",
 }
 
 

@@ -1,304 +1,232 @@
-"""The commands as people meet them: exit codes, messages with a remedy, and output that programs can read."""
+"""What the commands answer: results on standard output, mistakes on standard error, and an exit code for scripts."""
 
-import errno
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import fields
+import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import yaml
-from click.testing import Result
-from typer.testing import CliRunner
 
-from edgebed.cli.app import app
-from edgebed.experiment.inputs import read_inputs
-from edgebed.experiment.validation import validate
-from edgebed.runner.setting import Setting
-from edgebed.stores.log_files import write_log
-from edgebed.systems.cooperative.policies.random import Random
-from edgebed.systems.cooperative.randomness import Stream
-from edgebed.systems.transitions import Transitions
-
-ROOT = Path(__file__).parents[3]
-GOLDEN = sorted((ROOT / "tests" / "data" / "golden").glob("*.json"))
-TINY = """\
-apiVersion: edgebed.dev/v1alpha1
-kind: Experiment
-metadata: {name: tiny}
-spec:
-  network:
-    nodes: 3
-    cores: {choice: [4, 8]}
-    arrivalProbability: 0.8
-    executionFailureRate: 0.05
-    linkRateMBps: 20
-    linkFailureRate: 0.01
-  workload: {slotSeconds: 0.5, slots: 5, sizeKB: 4000, cyclesPerBit: 1600, deadlineSeconds: 4}
-  methods:
-    - {name: random, policy: random}
-    - {name: local, policy: local}
-  evaluation: {episodes: 4}
-"""
+GOLDEN = sorted((Path(__file__).parents[2] / "data" / "golden").glob("*.json"))
 
 
-@pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The tiny experiment's file, in the folder that commands are given in."""
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "tiny.yaml"
-    path.write_text(TINY)
-    return path
+def test_validate_lists_what_would_run(cli, write):
+    """Stages with their sizes, trainings counted over networks and seeds."""
+    learned = {
+        "name": "o2o",
+        "collect": {"policy": "ratc", "episodes": 7},
+        "offline": {"algorithm": "sac-cql", "updates": 1500},
+        "online": {"algorithm": "ppo", "episodes": 9},
+    }
+    file = write(methods=[{"name": "rda", "policy": "rda"}, learned], trainingSeeds=3)
+    answer = cli("validate", file, "--json")
+    assert answer.exit_code == 0
+    plan = json.loads(answer.stdout)
+    assert plan["networks"] == 2
+    assert plan["trainings"] == 6
+    assert plan["stages"]["rda"] == ["evaluate 4 episodes of rda"]
+    assert plan["stages"]["o2o"] == [
+        "collect 7 episodes of ratc",
+        "sac-cql for 1,500 updates",
+        "ppo for 9 episodes",
+        "evaluate 4 episodes",
+    ]
+    assert "1,500 updates" in cli("validate", file).stdout
 
 
-def edgebed(*arguments: str | Path) -> Result:
-    """The command line, in this process and in a wide terminal."""
-    return CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, [str(argument) for argument in arguments])
-
-
-def assert_refused(result: Result, code: int, *said: str) -> None:
-    """It ended with this code, said all of these on standard error, and was no mistake of ours."""
-    assert result.exit_code == code, result.output
-    for words in said:
-        assert words in result.stderr
-    assert "Traceback" not in result.output
-    assert "a mistake in edgebed" not in result.output
-
-
-def test_validate_says_what_would_run(tiny: Path) -> None:
-    """A valid file is called valid, with its methods."""
-    result = edgebed("validate", tiny)
-    assert result.exit_code == 0, result.output
-    assert result.stdout.startswith(f"{tiny} is valid")
-    assert "random" in result.stdout
-    assert result.stderr == ""
-
-
-def test_validate_prints_json(tiny: Path) -> None:
-    """The plan for programs is one JSON document, with everything that people are told."""
-    plan = json.loads(edgebed("validate", tiny, "--json").stdout)
-    assert plan["name"] == "tiny"
-    assert plan["methods"] == ["random", "local"]
-    assert (plan["networks"], plan["trainings"], plan["evaluationEpisodes"]) == (1, 0, 4)
+def test_validate_lists_swept_values(cli, write):
+    answer = cli("validate", write(sweep={"field": "network.nodes", "values": [3, 5]}), "--json")
+    assert json.loads(answer.stdout)["sweep"] == ["3", "5"]
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong", "said"),
+    ("spec", "said"),
     [
-        ("cores:", "coers:", ("tiny.yaml:7: spec.network.coers: is unknown", "did you mean cores or")),
-        ("nodes: 3", "nodes: 0", ("tiny.yaml:6: spec.network.nodes",)),
-        ("policy: random", "policy: rnadom", ("tiny.yaml:14: spec.methods[0].policy", "did you mean random?")),
+        ({"methods": [{"name": "a", "policy": "rtac"}]}, ["spec.methods[0].policy", "'rtac'", "ratc"]),
         (
-            "policy: random",
-            "policy: {kind: rda, coeficient: 1}",
-            ("spec.methods[0].policy", "coeficient", "did you mean coefficient?"),
+            {"methods": [{"name": "a", "policy": {"kind": "rda", "coeficient": 1}}]},
+            ["spec.methods[0].policy", "coeficient", "did you mean coefficient?"],
         ),
-        ("kind: Experiment", "kind: [", ("tiny.yaml:",)),
+        ({"methods": [{"name": "a", "policy": {"kind": "ratc", "probes": 3}}]}, ["probes", "ratc has no parameters"]),
+        ({"replicates": 0}, ["spec.replicates", "0"]),
+        ({"network": {"file": "networks.json"}}, ["spec.network.file", "networks.json", "no such file"]),
+        ({"workload": {"file": "t.parquet", "slotSeconds": 0.1, "slots": 5}}, ["spec.workload.file", "t.parquet"]),
+        ({"colour": "red"}, ["spec.colour", "unknown"]),
     ],
 )
-@pytest.mark.parametrize("command", ["validate", "run"])
-def test_mistake_in_the_file_is_named(tiny: Path, command: str, right: str, wrong: str, said: tuple[str, ...]) -> None:
-    """A mistake in the file ends a command with exit code 2, the line, the path of the field and near matches."""
-    tiny.write_text(TINY.replace(right, wrong))
-    assert_refused(edgebed(command, "tiny.yaml"), 2, *said)
-    assert not Path("runs").exists()
+def test_validate_names_field_value_and_remedy(cli, write, spec, said):
+    """A wrong file is exit code 2 and a message without a traceback, before anything is computed."""
+    answer = cli("validate", write(**spec))
+    assert answer.exit_code == 2
+    assert answer.stdout == ""
+    for words in said:
+        assert words in answer.stderr
+    assert "Traceback" not in answer.stderr
 
 
-def test_missing_file_is_named(tiny: Path) -> None:
-    """A file that is not there ends with exit code 2 and the name of one that resembles it."""
-    assert_refused(edgebed("validate", "tyni.yaml"), 2, "tyni.yaml: no such file; did you mean tiny.yaml?")
+def test_validate_says_all_at_once(cli, write):
+    """Two policies with wrong parameters are two lines."""
+    methods = [{"name": name, "policy": {"kind": name, "speed": 1}} for name in ("local", "random")]
+    answer = cli("validate", write(methods=methods))
+    assert answer.exit_code == 2
+    assert len(answer.stderr.splitlines()) == 2
+    assert "spec.methods[0].policy: policy local: speed" in answer.stderr
+    assert "spec.methods[1].policy: policy random: speed" in answer.stderr
+
+
+def test_a_missing_file_names_its_neighbours(cli, write):
+    answer = cli("validate", write().with_name("tinny.yaml"))
+    assert answer.exit_code == 2
+    assert "no such file; did you mean tiny.yaml?" in answer.stderr
+
+
+def test_an_unreadable_file_is_the_environments_fault(cli, tmp_path):
+    """A link to itself cannot be read, not even by root."""
+    file = tmp_path / "loop.yaml"
+    file.symlink_to(file)
+    assert cli("validate", file).exit_code == 3
+
+
+def test_run_prints_the_table_and_leaves_a_report(cli, write, tmp_path):
+    folder = tmp_path / "out"
+    answer = cli("run", write(), "--output", folder, "--jobs", 1)
+    assert answer.exit_code == 0, answer.stderr
+    assert "ratc" in answer.stdout
+    assert "report.html" in answer.stdout
+    assert (folder / "report.html").stat().st_size > 1000
+    assert "network 2: evaluating rda" in answer.stderr  # a plain line per stage: nobody sees bars here
+    (folder / "report.html").unlink()
+    assert cli("report", folder).exit_code == 0
+    assert (folder / "report.html").exists()
+
+
+def test_run_as_json_prints_nothing_else(cli, write, tmp_path):
+    """Standard output is one JSON document, the same as results.json."""
+    folder = tmp_path / "out"
+    answer = cli("run", write(), "--output", folder, "--jobs", 1, "--json")
+    assert json.loads(answer.stdout) == json.loads((folder / "results.json").read_text())
+    again = cli("run", write(), "--output", folder, "--jobs", 1, "--json")
+    assert again.stdout == answer.stdout
+    assert "evaluating" not in again.stderr  # nothing is computed twice
+
+
+def test_run_refuses_the_folder_of_another_experiment(cli, write, tmp_path):
+    folder = tmp_path / "out"
+    assert cli("run", write(), "--output", folder, "--jobs", 1).exit_code == 0
+    answer = cli("run", write(seed=4), "--output", folder, "--jobs", 1)
+    assert answer.exit_code == 2
+    assert "another experiment" in answer.stderr
+    assert "--output" in answer.stderr
+
+
+def test_a_policys_own_objection_reaches_the_user_from_a_worker(cli, write, tmp_path):
+    """The value is refused where the policy is built, in another process."""
+    methods = [{"name": "rda", "policy": {"kind": "rda", "coefficient": -1}}]
+    answer = cli("run", write(methods=methods), "--output", tmp_path / "out", "--jobs", 2)
+    assert answer.exit_code == 2
+    assert "policy rda: coefficient: -1" in answer.stderr
+
+
+def test_a_value_that_a_policy_cannot_compute_with_is_the_users_mistake(cli, write, tmp_path):
+    methods = [{"name": "rda", "policy": {"kind": "rda", "coefficient": "much"}}]
+    answer = cli("run", write(methods=methods), "--output", tmp_path / "out", "--jobs", 1)
+    assert answer.exit_code == 2
+    assert "much" in answer.stderr
+
+
+def test_an_output_below_a_file_is_the_environments_fault(cli, write, tmp_path):
+    answer = cli("run", write(), "--output", write() / "out", "--jobs", 1)
+    assert answer.exit_code == 3
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--backend", "processes"), ("--backend", "cloud"), ("--device", "gpu"), ("--jobs", "0")],
+)
+def test_options_that_cannot_be(cli, write, tmp_path, arguments):
+    answer = cli("run", write(), "--output", tmp_path / "out", *arguments)
+    assert answer.exit_code == 2
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("backend", ["simulator", "virtual"])
-def test_replay_prints_a_document_per_case(backend: str) -> None:
-    """Every case is one line of JSON in the order given, with the fate of each task as in the case's file."""
-    cases = GOLDEN[::7]
-    result = edgebed("replay", *cases, "--backend", backend)
-    assert result.exit_code == 0, result.output
-    lines = result.stdout.splitlines()
-    assert len(lines) == len(cases) > 1
-    for line, case in zip(lines, cases, strict=True):
-        given = json.loads(case.read_text())
-        assert json.loads(line)["name"] == given["name"]
-        assert [task["id"] for task in json.loads(line)["tasks"]] == [task["id"] for task in given["tasks"]]
+def test_replay_prints_a_line_per_case(cli, backend):
+    """Status equal and end within a nanosecond of what the cases expect."""
+    answer = cli("replay", *GOLDEN, "--backend", backend)
+    assert answer.exit_code == 0, answer.stderr
+    lines = answer.stdout.splitlines()
+    assert len(lines) == len(GOLDEN) >= 20
+    for path, line in zip(GOLDEN, lines, strict=True):
+        case, answered = json.loads(path.read_text()), json.loads(line)
+        assert answered["name"] == case["name"]
+        for task, expected in zip(answered["tasks"], case["expected"], strict=True):
+            assert (task["id"], task["status"]) == (expected["id"], expected["status"])
+            ends = [x["endSeconds"] for x in (task, expected)]
+            assert ends[0] == ends[1] or abs(ends[0] - ends[1]) < 1e-9
 
 
-def test_replay_refuses_a_truncated_case(tmp_path: Path) -> None:
-    """Half a case ends with exit code 2 and the file's name."""
-    half = tmp_path / "half.json"
-    text = GOLDEN[0].read_text()
-    half.write_text(text[: len(text) // 2])
-    assert_refused(edgebed("replay", half), 2, str(half))
+def test_replay_refuses_a_truncated_case(cli, tmp_path):
+    path = tmp_path / "cut.json"
+    path.write_text(GOLDEN[0].read_text()[:300])
+    answer = cli("replay", path)
+    assert answer.exit_code == 2
+    assert str(path) in answer.stderr
+    missing = cli("replay", tmp_path / "none.json")
+    assert missing.exit_code == 2
+    assert "none.json" in missing.stderr
+    assert cli("replay", GOLDEN[0], "--backend", "kubernetes").exit_code == 2
 
 
-def test_replay_refuses_an_unknown_backend() -> None:
-    """A backend that cannot replay ends with exit code 2 and those that can."""
-    assert_refused(edgebed("replay", GOLDEN[0], "--backend", "nonsense"), 2, "'nonsense'", "simulator or virtual")
+def test_convert_writes_the_transitions_of_a_log(cli, write, tmp_path):
+    from edgebed.experiment.inputs import read_inputs
+    from edgebed.experiment.reading import load
+    from edgebed.runner.setting import Setting
+    from edgebed.stores.log_files import write_log
+    from edgebed.systems.cooperative.policies.ratc import Ratc
+    from edgebed.systems.cooperative.randomness import Stream
 
-
-def test_run_refuses_an_unknown_backend(tiny: Path) -> None:
-    """A backend that does not exist ends with exit code 2 and those that do."""
-    assert_refused(edgebed("run", tiny, "--backend", "nonsense"), 2, "spec.backend", "'nonsense'", "simulator")
-
-
-def test_run_says_what_to_do_instead_of_kubernetes(tiny: Path) -> None:
-    """A backend that is not available yet ends with exit code 2, the field, and what to do, and writes nothing."""
-    assert_refused(edgebed("run", tiny, "--backend", "kubernetes"), 2, "spec.backend", "--backend simulator")
-    assert not Path("runs").exists()
-
-
-def test_run_refuses_cuda_without_a_gpu(tiny: Path) -> None:
-    """Learning on a GPU that is not there ends with exit code 2 and the remedy."""
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    online = "online: {algorithm: ppo, episodes: 1, hidden: 8}"
-    tiny.write_text(TINY.replace("policy: random", online))
-    assert_refused(edgebed("run", tiny, "--device", "cuda", "--jobs", "1"), 2, "cuda", "cpu")
-
-
-def test_run_prints_one_json_document(tiny: Path) -> None:
-    """Standard output of a run for programs is results.json and nothing else; the files are there as well."""
-    result = edgebed("run", tiny, "--json", "--jobs", "1")
-    assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout) == json.loads(Path("runs/tiny/results.json").read_text())
-    assert Path("runs/tiny/report.html").exists()
-    again = edgebed("run", tiny, "--output", "runs/tiny")
-    assert again.exit_code == 0, again.output
-    assert "runs/tiny/report.html" in again.stdout
-    other = Path("other.yaml")
-    other.write_text(TINY.replace("nodes: 3", "nodes: 4"))
-    assert_refused(edgebed("run", other, "--output", "runs/tiny"), 2, "belongs to another experiment", "nodes: 3")
-
-
-def test_report_of_a_folder_without_results_is_refused(tmp_path: Path) -> None:
-    """A folder without results ends with exit code 2 and what to do."""
-    assert_refused(edgebed("report", tmp_path), 2, "there is no results.json", "run the experiment to its end")
-
-
-def test_output_in_the_place_of_a_file_is_refused(tiny: Path) -> None:
-    """A file where the run's folder, or one above it, should be ends the run with a message and stays as it is."""
-    blocker = Path("blocker")
-    blocker.write_text("mine")
-    for output in (blocker, blocker / "run"):
-        result = edgebed("run", tiny, "--output", output)
-        assert result.exit_code in (2, 3)
-        assert_refused(result, result.exit_code, "blocker", "another folder")
-    assert blocker.read_text() == "mine"
-
-
-@pytest.mark.parametrize(
-    "full",
-    [
-        Path.exists,
-        lambda folder: any(folder.glob("stages/*.tmp-*/*")),
-        lambda folder: len([p for p in folder.glob("stages/evaluate-*") if ".tmp-" not in p.name]) == 2,
-    ],
-    ids=["at the start", "in a stage", "before the results"],
-)
-def test_full_disk_is_survived(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch, full: Callable[[Path], bool], tmp_path: Path
-) -> None:
-    """A disk that fills up ends the run with exit code 3 and the remedy, no half results, and it goes on later."""
-    folder = tmp_path / "run"
-    real = os.fsync
-
-    def fsync(descriptor: int) -> None:
-        if full(folder):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(descriptor)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fsync)
-        result = edgebed("run", tiny, "--output", folder, "--jobs", "1")
-    assert_refused(result, 3, "no space left on the device; free some, or choose another folder with --output")
-    assert not (folder / "results.json").exists()
-    assert not list(folder.glob("stages/*.tmp-*"))
-    after = edgebed("run", tiny, "--output", folder, "--jobs", "1", "--json")
-    assert after.exit_code == 0, after.output
-
-
-@pytest.fixture
-def log(tiny: Path) -> Path:
-    """Two episodes of the tiny experiment as a log."""
-    experiment = validate(yaml.safe_load(TINY))
-    setting = Setting.of(experiment, 0, read_inputs(experiment))
-    path = tiny.with_name("log.parquet")
-    write_log(path, setting.play(Random(setting.context), setting.tasks(Stream.COLLECT, range(2))).log, {})
-    return path
-
-
-def test_convert_writes_transitions(tiny: Path, log: Path) -> None:
-    """A log becomes an .npz with the fields of Transitions, and the command says how much there is."""
-    result = edgebed("convert", log, "--experiment", tiny, "--output", "transitions.npz")
-    assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("transitions.npz: ")
-    assert "2 episodes, 5 slots, 3 agents" in result.stdout
-    with np.load("transitions.npz") as content:
-        assert set(content.files) == {field.name for field in fields(Transitions)}
-        arrays: dict[str, Any] = {name: content[name] for name in content.files}
-    assert Transitions(**arrays).episodes == 2
-
-
-def test_convert_refuses_what_it_cannot_convert(tiny: Path, log: Path) -> None:
-    """A damaged log, none at all, and a network that the experiment does not have end with exit code 2 or 3."""
-    arguments = ("--experiment", tiny, "--output", "out.npz")
-    assert_refused(edgebed("convert", log, *arguments, "--replicate", "1"), 2, "--replicate", "give 0 to 0")
-    assert_refused(
-        edgebed("convert", "none.parquet", *arguments), 3, "none.parquet: No such file or directory; check the path"
+    file = write()
+    experiment = load(file)
+    setting = Setting.of(experiment, 1, read_inputs(experiment))
+    log = setting.play(Ratc(setting.context), setting.tasks(Stream.COLLECT, range(3))).log
+    write_log(tmp_path / "log.parquet", log, {})
+    target = tmp_path / "t.npz"
+    answer = cli("convert", tmp_path / "log.parquet", "--experiment", file, "--replicate", 1, "--output", target)
+    assert answer.exit_code == 0, answer.stderr
+    assert f"{len(log):,} records" in answer.stdout
+    with np.load(target) as written:
+        assert written["action"].shape == (3, 10, 4)
+        assert int(written["has_task"].sum()) == len(log)
+    wrong = cli("convert", file, "--experiment", file, "--output", tmp_path / "no.npz")
+    assert wrong.exit_code == 2
+    assert not (tmp_path / "no.npz").exists()
+    missing = cli(
+        "convert", tmp_path / "log.parquet", "--experiment", file, "--replicate", 2, "--output", tmp_path / "no.npz"
     )
-    log.write_bytes(log.read_bytes()[:-100])
-    assert_refused(edgebed("convert", log, *arguments), 2, "log.parquet", "damaged")
-    assert not Path("out.npz").exists()
+    assert missing.exit_code == 2
+    assert "--replicate" in missing.stderr
 
 
-def test_policies_lists_ours() -> None:
-    """Every policy that comes along is listed with what it does, for people and for programs."""
-    names = ["random", "local", "rda", "ratc", "price-mask", "least-completion"]
-    listed = json.loads(edgebed("policies", "--json").stdout)
-    assert set(names) <= set(listed)
-    assert all(listed[name] for name in names)
-    assert [line.split()[0] for line in edgebed("policies").stdout.splitlines()][: len(names)] == names
+def test_policies_and_schema_are_for_programs_too(cli):
+    listed = json.loads(cli("policies", "--json").stdout)
+    assert {"random", "local", "ratc", "rda", "least-completion", "price-mask"} <= set(listed)
+    assert all(listed.values())
+    assert json.loads(cli("schema").stdout)["title"] == "Experiment"
 
 
-def test_schema_prints_json() -> None:
-    """The schema is one JSON document that knows the experiment's fields."""
-    assert "spec" in json.loads(edgebed("schema").stdout)["properties"]
+def test_a_mistake_of_ours_leaves_its_traceback_in_a_file(cli, write, tmp_path, monkeypatch):
+    """A short message, the path of the traceback, exit code 1."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("edgebed.cli.plan.plan", lambda _: 1 / 0)
+    answer = cli("validate", write())
+    assert answer.exit_code == 1
+    assert "Traceback" not in answer.stderr
+    (trace,) = tmp_path.glob("edgebed-*.log")
+    assert str(trace) in answer.stderr
+    assert "ZeroDivisionError" in trace.read_text()
 
 
-def test_unknown_command_and_no_command_are_answered() -> None:
-    """A command that does not exist is a mistake of the user; no command at all shows what there is."""
-    assert edgebed("rnu").exit_code == 2
-    for arguments in ((), ("--help",)):
-        shown = edgebed(*arguments).output
-        assert all(command in shown for command in ("run", "validate", "replay", "convert", "report", "policies"))
-
-
-def test_help_and_validate_import_nothing_heavy(tiny: Path) -> None:
-    """Help and validation answer without loading a compiler, a learner, figures or Parquet."""
-    program = f"""
-import sys
-from edgebed.cli.app import app
-for arguments in (["--help"], ["validate", {str(tiny)!r}]):
-    try:
-        app(arguments, standalone_mode=False)
-    except SystemExit:
-        pass
-    print("heavy:", *sorted({{"torch", "numba", "matplotlib", "pyarrow", "scipy"}} & set(sys.modules)))
-"""
-    ran = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "services")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert [line for line in ran.stdout.splitlines() if line.startswith("heavy:")] == ["heavy:", "heavy:"]
-    assert f"{tiny} is valid" in ran.stdout
+@pytest.mark.parametrize("command", ["run", "validate", "replay", "convert", "report"])
+def test_help_teaches_by_example(cli, command):
+    assert f"edgebed {command} " in cli(command, "--help").stdout

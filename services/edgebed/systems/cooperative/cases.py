@@ -42,6 +42,17 @@ _TASK = ("id", "slot", "source", "destination", "sizeBits", "cyclesPerBit", "dea
     "uExecution",
 )
 _MOST_SLOTS = 100_000
+_MOST_ID = 2**53
+
+
+class _Status(StrEnum):
+    """The statuses of an answer."""
+
+    SUCCEEDED = TaskState.SUCCEEDED.label
+    DROPPED = TaskState.DROPPED.label
+    FAILED = TaskState.FAILED.label
+    UNFINISHED = TaskState.UNFINISHED.label
+
 
 Value = TypeVar("Value", bound=StrEnum)
 
@@ -66,17 +77,14 @@ class Case:
     def from_text(cls, text: str, origin: str) -> "Case":
         """A case from JSON. Raises ModelError that names `origin`, the field, its value and what would be right."""
         try:
-            document = json.loads(text, parse_constant=_refuse_constant)
+            document = json.loads(text)  # NaN and Infinity are refused below, by the field in which they stand
         except json.JSONDecodeError as error:
             cut = error.pos >= len(text.rstrip()) - 1
             found = f"line {error.lineno}: {'the text ends too early' if cut else error.msg}"
             raise ModelError(origin, found, "a case is one JSON document; write the file again") from error
-        except RecursionError as error:
-            raise ModelError(
-                origin, "nested too deeply", "a case is one JSON document; write the file again"
-            ) from error
-        except ModelError as error:
-            raise _at(origin, error) from error
+        except (RecursionError, ValueError) as error:
+            found = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+            raise ModelError(origin, found, "a case is one JSON document; write the file again") from error
         try:
             return cls.from_document(document)
         except ModelError as error:
@@ -116,7 +124,7 @@ class Case:
         for index, entry in enumerate(case["tasks"]):
             at = f"tasks[{index}]"
             task = _mapping(at, entry, _TASK, ())
-            number = _whole(f"{at}.id", task["id"], 0, 2**53)
+            number = _whole(f"{at}.id", task["id"], 0, _MOST_ID)
             slot = _whole(f"{at}.slot", task["slot"], 0, slots - 1)
             source = _whole(f"{at}.source", task["source"], 0, nodes - 1)
             if number in ids.values():
@@ -125,19 +133,20 @@ class Case:
                 remedy = f"a node receives at most one task in a slot, and task {ids[slot, source]} is there already"
                 raise ModelError(f"{at}.slot", slot, remedy)
             size = _number(f"{at}.sizeBits", task["sizeBits"], above=0)
+            intensity = _number(f"{at}.cyclesPerBit", task["cyclesPerBit"], above=0)
+            if not 0 < intensity * size < math.inf:
+                raise ModelError(f"{at}.cyclesPerBit", intensity, f"times {size:g} bits it must be a finite number")
             arrives[0, slot, source] = True
             arrays[:, 0, slot, source] = (
                 size,
-                _number(f"{at}.cyclesPerBit", task["cyclesPerBit"], above=0) * size,
+                intensity * size,
                 _number(f"{at}.deadlineSeconds", task["deadlineSeconds"], above=0),
                 _number(f"{at}.uTransmission", task["uTransmission"], above=0, most=1),
                 _number(f"{at}.uExecution", task["uExecution"], above=0, most=1),
             )
             ids[slot, source] = number
             decisions[slot, source] = _whole(f"{at}.destination", task["destination"], 0, nodes - 1)
-        expected = case.get("expected")
-        if expected is not None and not (isinstance(expected, list) and all(isinstance(e, dict) for e in expected)):
-            raise ModelError("expected", expected, "give a list of answers, or leave it out")
+        expected = None if case.get("expected") is None else _expected(case["expected"], list(ids.values()))
         size_bits, cycles, deadline_s, u_transmission, u_execution = arrays
         workload = Workload(
             slot_s=slot_s,
@@ -149,7 +158,7 @@ class Case:
             u_execution=u_execution,
             decision_key=np.zeros(1, dtype=np.uint64),
         )
-        return cls(name, network, workload, rules, decisions, ids, None if expected is None else tuple(expected))
+        return cls(name, network, workload, rules, decisions, ids, expected)
 
     def answer(self, log: TaskLog) -> dict[str, Any]:
         """Name and, in the author's order, every task's id, status and end in seconds from the episode's start.
@@ -169,8 +178,22 @@ def _at(origin: str, error: ModelError) -> ModelError:
     return ModelError(f"{origin}: {error.field}", error.value, error.remedy)
 
 
-def _refuse_constant(name: str) -> float:
-    raise ModelError("JSON", name, "give finite numbers")
+def _expected(value: object, ids: list[int]) -> tuple[Mapping[str, Any], ...]:
+    """The answers that came with a case: one for each task, in the order of the tasks."""
+    if not isinstance(value, list) or len(value) != len(ids):
+        found = f"{len(value)} answers" if isinstance(value, list) else value
+        raise ModelError("expected", found, f"give a list of {len(ids)} answers, one for each task, or leave it out")
+    for index, (entry, number) in enumerate(zip(value, ids, strict=True)):
+        at = f"expected[{index}]"
+        answer = _mapping(at, entry, ("id", "status", "endSeconds"), ())
+        if _whole(f"{at}.id", answer["id"], 0, _MOST_ID) != number:
+            raise ModelError(
+                f"{at}.id", answer["id"], f"answers have the order of the tasks; here task {number} is due"
+            )
+        _member(f"{at}.status", answer["status"], _Status)
+        if answer["endSeconds"] is not None:
+            _number(f"{at}.endSeconds", answer["endSeconds"])
+    return tuple(value)
 
 
 def _mapping(field: str, value: object, required: Collection[str], optional: Collection[str]) -> Mapping[str, Any]:

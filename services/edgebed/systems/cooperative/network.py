@@ -47,8 +47,7 @@ class Network:
 
     def __post_init__(self) -> None:
         n = len(self.capacity_hz)
-        if not 1 <= n <= MAXIMUM_NODES:
-            raise ModelError("capacityHz", f"{n} nodes", f"a network has 1 to {MAXIMUM_NODES} nodes")
+        _check_nodes(n)
         _check("capacityHz", self.capacity_hz, (n,), low=0, strict=True)
         _check("cores", self.cores, (n,), low=0, strict=True)
         _check("arrivalProbability", self.arrival_probability, (n,), low=0, high=1)
@@ -74,11 +73,12 @@ class Network:
         missing = [key for key in _REQUIRED if key not in document]
         if missing:
             raise ModelError(missing[0], "missing", f"a network file needs the keys {', '.join(_REQUIRED)}")
-        unknown = sorted(set(document) - {*_REQUIRED, "cores"})
+        unknown = sorted(str(key) for key in set(document) - {*_REQUIRED, "cores"})
         if unknown:
             raise ModelError(unknown[0], "unknown key", f"a network file has the keys {', '.join(_REQUIRED)} and cores")
-        n = len(_array("capacityHz", document["capacityHz"], 1))
         capacity = _array("capacityHz", document["capacityHz"], 1)
+        n = len(capacity)
+        _check_nodes(n)
         links = {key: _array(key, document[key], 2) for key in _REQUIRED[3:]}
         for key, matrix in links.items():
             if matrix.shape != (n, n):
@@ -155,7 +155,18 @@ def _array(field: str, value: object, dimensions: int) -> NDArray[np.float64]:
         ) from None
     if array.ndim != dimensions:
         raise ModelError(field, f"shape {array.shape}", f"give {'a list' if dimensions == 1 else 'rows'} of numbers")
+    # numpy would take "1" and True for numbers.
+    entries = np.array(value, dtype=object)
+    if {type(entry) for entry in entries.flat} & {str, bool, np.bool_}:
+        for index, entry in np.ndenumerate(entries):
+            if isinstance(entry, str | bool | np.bool_):
+                raise ModelError(field + "".join(f"[{i}]" for i in index), entry, "give a number")
     return array
+
+
+def _check_nodes(n: int) -> None:
+    if not 1 <= n <= MAXIMUM_NODES:
+        raise ModelError("capacityHz", f"{n} nodes", f"a network has 1 to {MAXIMUM_NODES} nodes")
 
 
 def _check(

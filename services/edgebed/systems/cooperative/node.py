@@ -291,8 +291,9 @@ class NodeCore:
             effects.append(StartTransfer(task, busy, fails))
 
     def _transferred(self, task: Task, now: float, effects: list[Effect]) -> None:
-        link = self._links[task.destination]
-        self._require(task, link.serving is task, "end a transfer")
+        link = self._links.get(task.destination)
+        self._require(task, link is not None and link.serving is task, "end a transfer")
+        assert link is not None  # required
         link.serving = None
         if self.transmission_fails(task):
             self._end(task, "drop" if now > task.due_s else "fail", now, effects)

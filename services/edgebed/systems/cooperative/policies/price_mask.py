@@ -45,8 +45,8 @@ class PriceMask(Policy):
             self.prices: NDArray[np.float64] = np.mean(each, axis=0)
         else:
             self.prices = np.asarray(prices, dtype=np.float64)
-            if self.prices.shape != (n,) or not (self.prices >= 0).all():
-                raise ModelError("prices", prices, f"give {n} numbers of at least 0")
+            if self.prices.shape != (n,) or not ((self.prices >= 0) & np.isfinite(self.prices)).all():
+                raise ModelError("prices", prices, f"give {n} finite numbers of at least 0")
 
     def ask(self, view: View) -> Integers:
         """Every node, for its bit."""

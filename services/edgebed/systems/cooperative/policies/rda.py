@@ -16,14 +16,14 @@ class Rda(Policy):
         self.limit = coefficient * context.network.cores / 4
 
     def ask(self, view: View) -> Integers:
-        """Two distinct others (with fewer than three nodes, as many as there are)."""
+        """Two distinct others (of two nodes, the other one; of one node, itself)."""
         u = view.uniforms(2)
         others = view.nodes - 1
-        if others == 0:
-            return view.source[:, None]
+        if others < 2:
+            return (others - view.source)[:, None]
         first = (u[:, 0] * others).astype(np.int64)
-        second = (u[:, 1] * max(others - 1, 1)).astype(np.int64)
-        second += (second >= first) & (others > 1)
+        second = (u[:, 1] * (others - 1)).astype(np.int64)
+        second += second >= first
         nodes = np.stack([first, second], axis=1)
         return nodes + (nodes >= view.source[:, None])
 
