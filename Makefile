@@ -54,7 +54,7 @@ format: setup ## format the code
 
 generate: setup ## make the generated files again
 	$(BIN)/python -m edgebed.experiment.reference docs/specification.md
-	$(BIN)/python -m edgebed.systems.cooperative.diagram docs/model.md
+	$(BIN)/python -m scripts.lifecycle
 
 bench: setup ## run the benchmarks, print a table, write build/bench.json
 	$(BIN)/python -m tests.benchmarks

@@ -1,7 +1,7 @@
 """Errors to messages and exit codes.
 
 2    something that was asked for: the message names field, value and remedy
-3    something around us: a full disk, a folder that cannot be written
+3    something around us: a full disk, a folder that cannot be written, a package that is not installed
 130  Ctrl-C; the same command goes on where it stopped
 1    a mistake of ours, with the traceback in a file
 """
@@ -15,6 +15,12 @@ import traceback
 from collections.abc import Iterator
 
 import typer
+
+EXTRAS = {
+    **dict.fromkeys(("gymnasium", "matplotlib", "numba", "pettingzoo", "pyarrow", "scipy"), "simulator"),
+    "torch": "trainer",
+}
+"""Which extra of this distribution brings a package that the base install does without."""
 
 
 @contextlib.contextmanager
@@ -44,6 +50,10 @@ def guarded(resume: bool = False) -> Iterator[None]:
         _say(_environment(error))
         raise typer.Exit(2 if error.errno in _ASKED else 3) from None
     except Exception as error:
+        missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+        if missing in EXTRAS:
+            _say(f"{missing} is not installed; pip install 'edgebed[{EXTRAS[missing]}]'")
+            raise typer.Exit(3) from None
         if type(error).__name__ in ("CheckpointError", "DeviceError"):  # of the learning room, which needs torch
             _say(str(error))
             raise typer.Exit(2) from None

@@ -69,7 +69,8 @@ def on_these_networks(rates: Rates) -> Interval:
     total = sum(variance for variance, _ in variances)
     if total == 0:
         return Interval(middle, middle, middle)
-    freedom = total**2 / sum(variance**2 / degrees for variance, degrees in variances)
+    # Welch and Satterthwaite, in shares of the total: the square of a tiny variance would be zero
+    freedom = 1 / sum((variance / total) ** 2 / degrees for variance, degrees in variances)
     half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(total)
     return Interval(middle, middle - half, middle + half)
 

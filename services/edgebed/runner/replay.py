@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from edgebed.simulator.rollout import play
 from edgebed.systems.cooperative.cases import Case
 from edgebed.systems.cooperative.policies.fixed import FixedDecisions
 from edgebed.systems.cooperative.virtual import run_episode
@@ -22,5 +21,8 @@ def replay_case(case: Case, backend: str) -> dict[str, Any]:
     if backend == "virtual":
         log = run_episode(case.network, case.workload, case.rules, policy, 1.0)
     else:
+        # the kernel needs numba; the node core does without
+        from edgebed.simulator.rollout import play
+
         log = play(case.network, case.workload, case.rules, policy, 1.0).log
     return case.answer(log)

@@ -1,8 +1,5 @@
-"""Mistakes and misfortunes: every one ends with its exit code and a remedy, and leaves nothing half done."""
+"""Mistakes in what is given to a command: each is named with its place and a remedy; and a log becomes transitions."""
 
-import errno
-import os
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -93,68 +90,9 @@ def test_replay_refuses_an_unknown_backend() -> None:
     assert_refused(edgebed("replay", GOLDEN[0], "--backend", "nonsense"), 2, "'nonsense'", "simulator or virtual")
 
 
-def test_run_says_what_to_do_instead_of_kubernetes(tiny: Path) -> None:
-    """A backend that is not available yet ends with exit code 2, the field, and what to do, and writes nothing."""
-    assert_refused(edgebed("run", tiny, "--backend", "kubernetes"), 2, "spec.backend", "--backend simulator")
-    assert not Path("runs").exists()
-
-
-def test_run_refuses_cuda_without_a_gpu(tiny: Path) -> None:
-    """Learning on a GPU that is not there ends with exit code 2 and the remedy."""
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    online = "online: {algorithm: ppo, episodes: 1, hidden: 8}"
-    tiny.write_text(TINY.replace("policy: random", online))
-    assert_refused(edgebed("run", tiny, "--device", "cuda", "--jobs", "1"), 2, "cuda", "cpu")
-
-
 def test_report_of_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     """A folder without results ends with exit code 2 and what to do."""
     assert_refused(edgebed("report", tmp_path), 2, "there is no results.json", "run the experiment to its end")
-
-
-def test_output_in_the_place_of_a_file_is_refused(tiny: Path) -> None:
-    """A file where the run's folder, or one above it, should be ends the run with a message and stays as it is."""
-    blocker = Path("blocker")
-    blocker.write_text("mine")
-    for output in (blocker, blocker / "run"):
-        result = edgebed("run", tiny, "--output", output)
-        assert result.exit_code in (2, 3)
-        assert_refused(result, result.exit_code, "blocker", "another folder")
-    assert blocker.read_text() == "mine"
-
-
-@pytest.mark.parametrize(
-    "full",
-    [
-        Path.exists,
-        lambda folder: any(folder.glob("stages/*.tmp-*/*")),
-        lambda folder: len([p for p in folder.glob("stages/evaluate-*") if ".tmp-" not in p.name]) == 2,
-    ],
-    ids=["at the start", "in a stage", "before the results"],
-)
-def test_full_disk_is_survived(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch, full: Callable[[Path], bool], tmp_path: Path
-) -> None:
-    """A disk that fills up ends the run with exit code 3 and the remedy, no half results, and it goes on later."""
-    folder = tmp_path / "run"
-    real = os.fsync
-
-    def fsync(descriptor: int) -> None:
-        if full(folder):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(descriptor)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fsync)
-        result = edgebed("run", tiny, "--output", folder, "--jobs", "1")
-    assert_refused(result, 3, "no space left on the device; free some, or choose another folder with --output")
-    assert not (folder / "results.json").exists()
-    assert not list(folder.glob("stages/*.tmp-*"))
-    after = edgebed("run", tiny, "--output", folder, "--jobs", "1", "--json")
-    assert after.exit_code == 0, after.output
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
@@ -139,6 +139,7 @@ def test_interquartile_mean_ignores_extremes() -> None:
 
 
 @given(arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 6)), elements=st.floats(0, 1)))
+@example(np.array([[[2e-128, 0.0]]]))
 def test_intervals_hold_their_mean(rates: np.ndarray) -> None:
     """Whatever the shape, the interval is around the mean, and adding a constant moves both alike."""
     found = intervals.on_these_networks(rates)

@@ -7,7 +7,7 @@ the paper's. The page `docs/model.md` states the model; the modules follow it:
     rules        what the paper leaves open, as fields
     network      nodes and links, drawn or given
     workload     arrivals and tasks, drawn or given, with the luck that each task carries
-    lifecycle    the states of a task as a table; diagram: the same for the page
+    lifecycle    the states of a task as a table
     node         one edge node as a pure state machine that is told the time
     virtual      drives node cores in virtual time: the reference for everything that is faster
     kernel       the node core's twin on arrays: many episodes at once

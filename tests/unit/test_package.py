@@ -1,0 +1,106 @@
+"""What the distribution promises: a small base install, extras that say what they are for, pins that can be checked."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import edgebed
+from edgebed.cli.guard import EXTRAS
+from edgebed.systems import registry
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CASE = ROOT / "tests/data/golden/never-atEnd-drain.json"
+
+
+def requirements(*names: str) -> set[str]:
+    """The distributions that an extra lists itself, or the base install."""
+    listed = [line for name in names for line in PROJECT["optional-dependencies"][name]]
+    return {re.split(r"[\[<>=~! ]", line)[0] for line in (listed if names else PROJECT["dependencies"])} - {"edgebed"}
+
+
+def base_install(script: str) -> subprocess.CompletedProcess[str]:
+    """A Python script where what the extras bring is not to be had, as in an edge node's image."""
+    block = (
+        "import sys\n"
+        f"missing = {sorted(requirements('simulator', 'trainer'))!r}\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in missing:\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        f"sys.path.insert(0, {str(ROOT / 'services')!r})\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", block + script], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """`edgebed` of a base install."""
+    argv = ["edgebed", *map(str, arguments)]
+    return base_install(f"sys.argv = {argv!r}\nfrom edgebed.cli import main\nmain()")
+
+
+@pytest.mark.parametrize("name", ["random", "local", "rda", "ratc", "price-mask", "actor"])
+def test_an_edge_node_decides_without_extras(name):
+    """Everything that a node imports to decide is in the base install, the trained actor included."""
+    module = "edgebed.systems.cooperative.policies." + name.replace("-", "_")
+    done = base_install(f"import {module}, edgebed.systems.cooperative.node, edgebed.systems.cooperative.actor")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_node_core_plays_without_extras():
+    """The base install can replay a case in the node core, with the case's exact answer."""
+    done = command("replay", "--backend", "virtual", CASE)
+    assert done.returncode == 0, done.stderr
+    expected = {task["id"]: task["status"] for task in json.loads(CASE.read_text())["expected"]}
+    assert {task["id"]: task["status"] for task in json.loads(done.stdout)["tasks"]} == expected
+
+
+def test_what_needs_an_extra_names_it(tmp_path):
+    """A missing package is the environment's fault, and the message is the command that brings it."""
+    done = command("replay", CASE)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == "edgebed: numba is not installed; pip install 'edgebed[simulator]'\n"
+
+
+def test_every_package_of_an_extra_is_known_to_the_command_line():
+    """Adding a dependency to an extra without telling the command line fails here."""
+    for extra in ("simulator", "trainer"):
+        assert {name for name, brought_by in EXTRAS.items() if brought_by == extra} == requirements(extra)
+    assert not requirements() & set(EXTRAS)
+
+
+def test_installed_or_not_the_same_policies_are_found():
+    """The entry points of the installed package and the table for the source tree say the same."""
+    assert PROJECT["entry-points"]["edgebed.policies"] == registry._BUILT_IN
+
+
+@pytest.mark.parametrize("name", ["dev", "torch"])
+def test_pins_carry_hashes_and_no_addresses(name):
+    """Every pinned package can be checked, from whatever index it is fetched."""
+    text = (ROOT / f"requirements/{name}.txt").read_text()
+    pins = re.split(r"\n(?=[a-z])", "\n" + re.sub(r"^ *#.*\n", "", text, flags=re.M))[1:]
+    assert pins
+    assert [pin for pin in pins if not re.match(r"[a-z0-9-]+==\S+", pin) or "--hash=sha256:" not in pin] == []
+    assert "://" not in text
+
+
+def test_torch_is_pinned_to_what_it_shares_with_the_others():
+    """Two files are installed one after the other, so they must not want two versions of one package."""
+    pins = [
+        dict(re.findall(r"^([a-z0-9-]+)==([^\s;]+)", (ROOT / f"requirements/{name}.txt").read_text(), re.M))
+        for name in ("dev", "torch")
+    ]
+    assert {name: pin for name, pin in pins[1].items() if pins[0].get(name, pin) != pin} == {}
+
+
+def test_one_version():
+    """What is cited is what is installed."""
+    assert f"\nversion: {edgebed.__version__}\n" in (ROOT / "CITATION.cff").read_text()
