@@ -139,7 +139,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("how", "jobs"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGKILL, 2)])
+@pytest.mark.parametrize(("how", "jobs"), [(signal.SIGINT, 1), (signal.SIGKILL, 2)])
 def test_interrupted_run_goes_on_to_the_same_bytes(many: Path, tmp_path: Path, how: signal.Signals, jobs: int) -> None:
     """A run that was interrupted or killed leaves no half results, and goes on to those of a run in one piece."""
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(MANY))
