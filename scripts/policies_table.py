@@ -13,22 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from edgebed.simulator.rollout import play
-from edgebed.systems.cooperative.distributions import Constant, Uniform
-from edgebed.systems.cooperative.network import BITS_PER_KB, Network
+from edgebed.systems.cooperative.network import Network
 from edgebed.systems.cooperative.policy import PolicyContext
 from edgebed.systems.cooperative.randomness import Stream
 from edgebed.systems.cooperative.rules import Rules
-from edgebed.systems.cooperative.workload import WorkloadModel
+from edgebed.systems.cooperative.setups import SIMULATION, TESTBED
 from edgebed.systems.registry import build_policy
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("random", "local", "rda", "ratc", "price-mask", "least-completion")
-SETUPS = {
-    "simulation": WorkloadModel(
-        0.5, 100, Uniform(1000 * BITS_PER_KB, 8000 * BITS_PER_KB), Uniform(800, 2400), Constant(4.0)
-    ),
-    "testbed": WorkloadModel(0.1, 50, Uniform(500 * BITS_PER_KB, 2500 * BITS_PER_KB), Uniform(400, 800), Constant(1.0)),
-}
+SETUPS = {"simulation": SIMULATION.workload, "testbed": TESTBED.workload}
 HEAD = """# Policies
 
 | name in YAML | what it does | asks | parameters |

@@ -12,37 +12,20 @@ from edgebed.learning.sac_cql import SacCql
 from edgebed.simulator.rollout import rollout
 from edgebed.systems.cooperative.actor import ActorWeights
 from edgebed.systems.cooperative.conversion import Attribution, convert
-from edgebed.systems.cooperative.distributions import Choice, Constant, Uniform
 from edgebed.systems.cooperative.log import TaskLog
-from edgebed.systems.cooperative.network import BITS_PER_KB, BITS_PER_MB, NetworkModel
 from edgebed.systems.cooperative.observation import ObservationSpecification
 from edgebed.systems.cooperative.policies.ratc import Ratc
 from edgebed.systems.cooperative.policy import PolicyContext
 from edgebed.systems.cooperative.randomness import Stream
 from edgebed.systems.cooperative.rules import Rules
-from edgebed.systems.cooperative.workload import WorkloadModel
+from edgebed.systems.cooperative.setups import SIMULATION
 from edgebed.systems.transitions import Transitions
 from tests.benchmarks.plain_conversion import plain_convert
 from tests.benchmarks.plain_sac_cql import PlainSacCql
 from tests.benchmarks.result import Result, alternate, compare, limit
 
 MASK = 0.25
-NETWORKS = NetworkModel(
-    nodes=20,
-    cores=Choice((4, 8, 16, 20, 24, 28, 32)),
-    core_frequency_hz=3e9,
-    arrival_probability=Uniform(0, 1),
-    execution_failure_rate=Uniform(0, 0.1),
-    link_rate_bits_per_s=Uniform(10 * BITS_PER_MB, 40 * BITS_PER_MB),
-    link_failure_rate=Uniform(0, 0.03),
-)
-TASKS = WorkloadModel(
-    slot_s=0.5,
-    slots=100,
-    size_bits=Uniform(1000 * BITS_PER_KB, 8000 * BITS_PER_KB),
-    cycles_per_bit=Uniform(800, 2400),
-    deadline_s=Constant(4.0),
-)
+NETWORKS, TASKS = SIMULATION
 OBSERVATION = ObservationSpecification.paper(NETWORKS, TASKS)
 NETWORK = NETWORKS.draw(1)
 

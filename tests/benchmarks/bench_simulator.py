@@ -14,10 +14,12 @@ from edgebed.systems.cooperative.policies.ratc import Ratc
 from edgebed.systems.cooperative.policy import Answers, Integers, Policy, PolicyContext, View
 from edgebed.systems.cooperative.randomness import Stream
 from edgebed.systems.cooperative.rules import Rules
+from edgebed.systems.cooperative.setups import SIMULATION
 from edgebed.systems.cooperative.virtual import run_episode
 from tests.benchmarks.result import Result, alternate, compare
-from tests.benchmarks.setup import MASK, NETWORK, TASKS
 
+MASK = 0.25
+NETWORK, TASKS = SIMULATION
 EPISODES, BASELINE_EPISODES = 128, 4
 
 

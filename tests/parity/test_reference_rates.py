@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from edgebed.simulator.rollout import play
-from edgebed.systems.cooperative.distributions import Constant, Uniform
-from edgebed.systems.cooperative.network import BITS_PER_KB, Network
+from edgebed.systems.cooperative.network import Network
 from edgebed.systems.cooperative.policies.least_completion import LeastCompletion
 from edgebed.systems.cooperative.policies.local import Local
 from edgebed.systems.cooperative.policies.price_mask import PriceMask
@@ -23,16 +22,11 @@ from edgebed.systems.cooperative.policies.rda import Rda
 from edgebed.systems.cooperative.policy import PolicyContext
 from edgebed.systems.cooperative.randomness import Stream
 from edgebed.systems.cooperative.rules import Rules
-from edgebed.systems.cooperative.workload import WorkloadModel
+from edgebed.systems.cooperative.setups import SIMULATION, TESTBED
 
 DATA = Path(__file__).parents[1] / "data" / "reference"
 EPISODES = 400
-SETUPS = {
-    "simulation": WorkloadModel(
-        0.5, 100, Uniform(1000 * BITS_PER_KB, 8000 * BITS_PER_KB), Uniform(800, 2400), Constant(4.0)
-    ),
-    "testbed": WorkloadModel(0.1, 50, Uniform(500 * BITS_PER_KB, 2500 * BITS_PER_KB), Uniform(400, 800), Constant(1.0)),
-}
+SETUPS = {"simulation": SIMULATION.workload, "testbed": TESTBED.workload}
 POLICIES: dict[str, Any] = {
     "random": Random,
     "local": Local,

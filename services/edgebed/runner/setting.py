@@ -1,5 +1,7 @@
 """One replicate of an experiment as the values that simulating and learning need."""
 
+import hashlib
+import inspect
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +21,7 @@ from edgebed.systems.cooperative.policy import Policy, PolicyContext
 from edgebed.systems.cooperative.randomness import Stream
 from edgebed.systems.cooperative.rules import Rules
 from edgebed.systems.cooperative.workload import Workload, WorkloadModel
-from edgebed.systems.registry import build_policy
+from edgebed.systems.registry import build_policy, find_policy
 from edgebed.systems.transitions import Transitions
 
 
@@ -74,6 +76,19 @@ class Setting:
             actor.require(self.observation)
             parameters["model"] = actor
         return build_policy(choice.kind, self.context, parameters)
+
+    def identity(self, choice: PolicyChoice) -> dict[str, Any]:
+        """What determines a policy's decisions, as JSON: its name and parameters, and the code of another package's.
+
+        So results of a policy that its author has changed since are not taken for those of the new one.
+        """
+        identity: dict[str, Any] = {"policy": choice.model_dump(mode="json", by_alias=True)}
+        kind = find_policy(choice.kind)
+        if kind.__module__.partition(".")[0] != "edgebed":
+            source = inspect.getsourcefile(kind)
+            content = Path(source).read_bytes() if source else b""
+            identity |= {"module": kind.__module__, "code": hashlib.sha256(content).hexdigest()}
+        return identity
 
     def tasks(self, stream: Stream, episodes: range, *index: int) -> Workload:
         """Some episodes of one of this replicate's streams."""

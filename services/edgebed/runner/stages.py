@@ -57,7 +57,7 @@ class Stages:
         """Everything that one method needs, up to its evaluation."""
         if method.policy is not None:
             choice = method.policy
-            inputs: dict[str, Any] = {"policy": choice.model_dump(mode="json", by_alias=True)}
+            inputs: dict[str, Any] = {"policy": self.setting.identity(choice)}
             return self._evaluate(method.name, inputs, lambda: self.setting.policy(choice), evaluation, [])
         model: Path | None = None
         curve: list[CurvePoint] = []
@@ -76,12 +76,13 @@ class Stages:
     def _collect(self, collect: Collect) -> Path:
         inputs = {
             "setting": self.setting.fingerprint(),
-            "policy": collect.policy.model_dump(mode="json", by_alias=True),
+            "policy": self.setting.identity(collect.policy),
             "episodes": collect.episodes,
         }
 
         def make(folder: Path) -> None:
-            played = self._play(self.setting.policy(collect.policy), Stream.COLLECT, collect.episodes, "collecting")
+            label = f"{self.label}: collecting with {collect.policy.kind}"
+            played = self._play(self.setting.policy(collect.policy), Stream.COLLECT, collect.episodes, label)
             write_log(folder / "log.parquet", played.log, {**inputs, "slots": self.setting.workload_model.slots})
 
         return self.store.compute("collect", inputs, make)

@@ -37,7 +37,8 @@ def write_log(path: Path, log: TaskLog, about: dict[str, Any]) -> None:
 def read_log(path: Path) -> tuple[TaskLog, dict[str, Any]]:
     """The log and what was written with it. Raises ModelError for a file that is damaged or not a task log."""
     try:
-        table = pq.read_table(path, partitioning=None)
+        with path.open("rb") as file:  # because Arrow's own errors do not say which file is missing, and why
+            table = pq.read_table(file, partitioning=None)
     except (pa.ArrowInvalid, OSError) as error:
         if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
             raise

@@ -77,7 +77,7 @@ def test_a_network_is_read_only() -> None:
         ("capacityHz", 3e9, "capacityHz", "give a list of numbers"),
         ("capacityHz", "fast", "capacityHz", "give a list of numbers"),
         ("capacityHz", [[3e9, 6e9]], "capacityHz", "give a list of numbers"),
-        ("capacityHz", [], "linkRateBitsPerSecond", "0 nodes need 0 rows of 0 values"),
+        ("capacityHz", [], "capacityHz", "a network has 1 to 1000 nodes"),
         ("capacityHz", [3e9, 0], "capacityHz[1]", "give a finite number over 0"),
         ("capacityHz", [3e9, -1], "capacityHz[1]", "give a finite number over 0"),
         ("capacityHz", [3e9, float("inf")], "capacityHz[1]", "give a finite number over 0"),

@@ -35,6 +35,8 @@ from edgebed.systems.cooperative.rules import DecisionOrder, DropPolicy, Failure
 NODES = 3
 SLOT_S = 0.5
 
+LUCK = st.sampled_from((1e-6, 0.3, 0.7, 0.95, 1.0))
+
 Summary = tuple[tuple[str, int, float | None], ...]
 
 
@@ -120,19 +122,27 @@ class Nodes(RuleBasedStateMachine):
     @rule(
         source=st.integers(0, NODES - 1),
         destination=st.integers(0, NODES - 1),
-        size_bits=st.integers(1, 6),
-        cycles=st.integers(1, 6),
-        quarters=st.integers(1, 24),
-        u_transmission=st.sampled_from((1e-6, 0.3, 0.7, 0.95, 1.0)),
-        u_execution=st.sampled_from((1e-6, 0.3, 0.7, 0.95, 1.0)),
+        burst=st.lists(
+            st.fixed_dictionaries(
+                {
+                    "size_bits": st.integers(1, 6).map(float),
+                    "cycles": st.integers(1, 6).map(float),
+                    "deadline_s": st.integers(1, 60).map(lambda quarters: quarters / 4),
+                    "u_transmission": LUCK,
+                    "u_execution": LUCK,
+                }
+            ),
+            min_size=1,
+            max_size=5,
+        ),
     )
-    def decide(self, source: int, destination: int, quarters: int, **values: Any) -> None:
-        """A task arrives and is sent somewhere."""
+    def decide(self, source: int, destination: int, burst: list[dict[str, float]]) -> None:
+        """Some tasks arrive at a node and are all sent to one place, so that they queue up."""
         self.tell_up_to(self.now)
-        values = {name: float(value) for name, value in values.items()}
-        born = task(len(self.tasks), source=source, deadline_s=quarters / 4, arrived_s=self.now, **values)
-        self.tasks.append(born)
-        self.tell(source, TaskDecided(born, destination))
+        for values in burst:
+            born = task(len(self.tasks), source=source, arrived_s=self.now, **values)
+            self.tasks.append(born)
+            self.tell(source, TaskDecided(born, destination))
 
     @precondition(lambda self: self.pending)
     @rule()
@@ -302,6 +312,20 @@ def test_abort_of_a_waiting_task_leaves_the_server_alone() -> None:
     assert len(held) == 2
     assert held[0] is serving
     assert held[1] is twin
+
+
+@pytest.mark.parametrize(("destination", "end"), [(0, ExecutionEnded), (1, TransferEnded)], ids=["cpu", "link"])
+def test_first_come_first_served(destination: int, end: type[ExecutionEnded | TransferEnded]) -> None:
+    """Tasks are served in the order in which they came, each at the instant at which the one before it ends."""
+    node = cores(Rules())[0]
+    tasks = [task(number) for number in (4, 1, 3, 0)]
+    for mine in tasks:
+        node.handle(TaskDecided(mine, destination), 0.0)
+    for now, mine in enumerate(tasks, start=1):
+        assert node.tasks()[0] is mine
+        node.handle(end(mine), float(now))
+    starts = [mine.sent_s if destination else mine.started_s for mine in tasks]
+    assert starts == [0.0, 1.0, 2.0, 3.0]
 
 
 def test_backlogs_are_planned_work() -> None:

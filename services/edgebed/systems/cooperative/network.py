@@ -134,14 +134,15 @@ class NetworkModel:
     @classmethod
     def around(cls, network: Network) -> "NetworkModel":
         """The narrowest model that has this network's values as maxima: what normalises a given network's inputs."""
+        others = ~np.eye(network.nodes, dtype=np.bool_)  # the diagonal is ignored
         return cls(
             nodes=network.nodes,
             cores=Constant(float(network.cores.max())),
             core_frequency_hz=float((network.capacity_hz / network.cores).max()),
             arrival_probability=Constant(1.0),
             execution_failure_rate=Constant(float(network.execution_failure_rate.max())),
-            link_rate_bits_per_s=Constant(float(network.link_rate_bits_per_s.max())),
-            link_failure_rate=Constant(float(network.link_failure_rate.max())),
+            link_rate_bits_per_s=Constant(float(network.link_rate_bits_per_s[others].max(initial=0.0))),
+            link_failure_rate=Constant(float(network.link_failure_rate[others].max(initial=0.0))),
         )
 
 

@@ -44,7 +44,10 @@ class PriceMask(Policy):
             each = [prices_of(context.network, samples.episode(k), context.rules) for k in range(SAMPLES)]
             self.prices: NDArray[np.float64] = np.mean(each, axis=0)
         else:
-            self.prices = np.asarray(prices, dtype=np.float64)
+            try:
+                self.prices = np.asarray(prices, dtype=np.float64)
+            except (TypeError, ValueError):
+                self.prices = np.empty(0)  # refused below
             if self.prices.shape != (n,) or not ((self.prices >= 0) & np.isfinite(self.prices)).all():
                 raise ModelError("prices", prices, f"give {n} finite numbers of at least 0")
 
