@@ -18,11 +18,13 @@ help: ## list the commands
 
 setup: $(READY) ## make the virtual environment .venv (TORCH_INDEX=url for another torch)
 
-$(READY): $(LOCKS) pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 		|| { echo "edgebed needs Python 3.11 to 3.13; name one with make PYTHON=python3.12" >&2; exit 3; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(READY): $(LOCKS) pyproject.toml | $(UV)
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 ifeq ($(TORCH_INDEX),)
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/torch.txt
@@ -62,7 +64,7 @@ bench: setup ## run the benchmarks, print a table, write build/bench.json
 paper: setup ## reproduce the paper's figures: SCALE=small (an hour) or full
 	$(BIN)/python -m scripts.paper --scale $(SCALE)
 
-lock: ## pin the dependencies again
+lock: | $(UV) ## pin the dependencies again
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra dev pyproject.toml -o requirements/dev.txt
 	echo "torch>=2.6" | $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
