@@ -10,11 +10,14 @@ import pickle
 import queue
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgebed.experiment.errors import EnvironmentFault
 from edgebed.experiment.outcome import Outcome
 from edgebed.experiment.specification import Experiment
 from edgebed.runner.progress import Progress
@@ -31,7 +34,7 @@ class Unit:
     experiment: Experiment
 
 
-VERSIONS = {"results": "1"}
+VERSIONS = {"results": "2"}
 """Part of every stage's key: raised when the same specification gives other results than before."""
 
 Outcomes = dict[tuple[str, int, int], Outcome]
@@ -50,10 +53,22 @@ def run_units(units: Sequence[Unit], store: Path, progress: Progress, *, jobs: i
     stop = threading.Event()
     listener = threading.Thread(target=_relay, args=(events, progress, stop), daemon=True)
     listener.start()
+    workers = ProcessPoolExecutor(min(jobs, len(units)), context, _start_worker, (events, str(store), device))
+    finished = False
     try:
-        with context.Pool(min(jobs, len(units)), _start_worker, (events, str(store), device)) as pool:
-            return list(_results(pool.imap(_work, units, chunksize=1)))
+        outcomes = [future.result() for future in [workers.submit(_work, unit) for unit in units]]
+        finished = True
+        return outcomes
+    except BrokenProcessPool as error:
+        raise EnvironmentFault(
+            "a worker process was ended from outside, perhaps for want of memory; what was computed is kept: give the same "
+            "command again, with fewer --jobs if memory was the reason"
+        ) from error
     finally:
+        workers.shutdown(wait=finished, cancel_futures=True)
+        if not finished:
+            for child in multiprocessing.active_children():
+                child.terminate()
         stop.set()
         listener.join(timeout=5)
 
@@ -87,17 +102,6 @@ def run_unit(unit: Unit, store: Path, progress: Progress, device: str) -> Outcom
             outcome = stages.outcome(method, spec.reward.attribution, spec.evaluation)
             outcomes[method.name, unit.replicate, unit.training_seed] = outcome
     return outcomes
-
-
-def _results(results: Iterator[Outcomes]) -> Iterator[Outcomes]:
-    """The results one by one, waiting in short steps so that Ctrl-C is noticed."""
-    while True:
-        try:
-            yield results.next(timeout=1.0)  # type: ignore[attr-defined]  # of multiprocessing's iterator
-        except multiprocessing.TimeoutError:
-            continue
-        except StopIteration:
-            return
 
 
 class _Sender:
@@ -134,7 +138,16 @@ _worker: tuple[_Sender, Path, str]
 def _start_worker(events: Any, store: str, device: str) -> None:
     global _worker  # noqa: PLW0603  # what a pool hands to its workers has no other place
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_the_parent, daemon=True).start()
     _worker = (_Sender(events), Path(store), device)
+
+
+def _leave_with_the_parent() -> None:
+    """A parent that was killed cannot end its workers; since stages are published whole, they may go at any moment."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this is a worker
+    parent.join()
+    os._exit(1)
 
 
 def _work(unit: Unit) -> Outcomes:

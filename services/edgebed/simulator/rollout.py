@@ -8,6 +8,7 @@ per network, slot and node (sequential, and always for a centralised policy).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from edgebed.systems.cooperative import kernel, tables
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.log import TaskLog
 from edgebed.systems.cooperative.network import Network
-from edgebed.systems.cooperative.policy import Answers, Integers, Policy
+from edgebed.systems.cooperative.policy import Answers, Integers, Policy, policy_errors
 from edgebed.systems.cooperative.rules import DecisionOrder, Rules
 from edgebed.systems.cooperative.workload import Workload
 
@@ -156,8 +157,8 @@ class _Group:
                 "decision_key": batch.decision_key[episodes],
             },
         )
-        nodes = self.policy.ask(view)
         answers = None
+        nodes = self._asked(view)
         if nodes is not None:
             if nodes is view.everyone:
                 answers = self._everyone(slot, nodes, episodes)
@@ -165,19 +166,38 @@ class _Group:
             else:
                 answers = view.answers(nodes)
                 self.messages[rows] = (nodes != source[:, None]).sum(axis=1)
-        destination = np.asarray(self.policy.decide(view, answers), dtype=np.int64)
-        if destination.shape != (len(rows),):
-            name = type(self.policy).__name__
-            raise ModelError(f"policy {name}", destination.shape, f"decide must return shape ({len(rows)},)")
-        probability = self.policy.probability(view, answers, destination)
+        with policy_errors(self.policy):
+            destination = np.asarray(self.policy.decide(view, answers))
+        self._check("decide", destination, (len(rows),))
+        destination = destination.astype(np.int64, copy=False)
+        with policy_errors(self.policy):
+            probability = self.policy.probability(view, answers, destination)
         if probability is not None:
             self.batch.probability[rows] = probability
-        bad = kernel.assign(state, slot, rows, episodes, destination)
-        if bad >= 0:
-            name = type(self.policy).__name__
+        kernel.assign(state, slot, rows, episodes, destination)
+
+    def _asked(self, view: BatchView) -> Integers | None:
+        """Which nodes the policy asks, checked: the compiled code that answers believes what it is given."""
+        with policy_errors(self.policy):
+            asked = self.policy.ask(view)
+        if asked is None or asked is view.everyone:
+            return asked
+        nodes = np.asarray(asked)
+        self._check("ask", nodes, (view.rows, nodes.shape[-1] if nodes.ndim else 0))
+        return nodes.astype(np.int64, copy=False)
+
+    def _check(self, step: str, nodes: NDArray[Any], shape: tuple[int, ...]) -> None:
+        field, n = f"policy {type(self.policy).__name__}.{step}", self.network.nodes
+        if nodes.shape != shape:
+            expected = f"({shape[0]},)" if len(shape) == 1 else f"({shape[0]}, k)"
+            raise ModelError(field, nodes.shape, f"it must return node indices of shape {expected}, a row per task")
+        if nodes.dtype.kind not in "iu":
             raise ModelError(
-                f"policy {name}", int(destination[bad]), f"decide must return nodes 0 to {network.nodes - 1}"
+                field, str(nodes.dtype), "it must return whole numbers, for example with .astype(np.int64)"
             )
+        if nodes.size and not (nodes.min() >= 0 and nodes.max() < n):
+            wrong = nodes[(nodes < 0) | (nodes >= n)][0]
+            raise ModelError(field, int(wrong), f"it must return nodes 0 to {n - 1}")
 
     def _everyone(self, slot: int, nodes: Integers, episodes: Integers) -> Answers:
         """All nodes' answers: each node's queue is walked once per episode, not once per row."""

@@ -174,6 +174,42 @@ def test_interrupted_run_goes_on_to_the_same_bytes(many: Path, tmp_path: Path, h
     assert not list(folder.glob("stages/*.tmp-*")), "what the interrupted run left is swept away"
 
 
+def children(pid: int) -> list[int]:
+    """The workers of a run."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    found = [int(child) for task in tasks for child in task.read_text().split()]
+    return [child for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes where Linux lists them")
+@pytest.mark.parametrize("victim", ["worker", "parent"])
+def test_a_killed_process_takes_the_run_with_it(tmp_path: Path, victim: str) -> None:
+    """A worker that is killed ends the run with the reason instead of for ever; a killed parent leaves no worker."""
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(MANY))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgebed", "run", "tiny.yaml", "--output", "run", "--jobs", "2"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "services")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 120
+    while not list(tmp_path.glob("run/stages/*/manifest.json")) and time.monotonic() < until:
+        time.sleep(0.01)
+    workers = children(process.pid)
+    assert len(workers) == 2
+    os.kill(workers[0] if victim == "worker" else process.pid, signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    if victim == "worker":
+        assert process.returncode == 3
+        assert "a worker process was ended from outside" in said
+    until = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
 class Stopping(Silent):
     """Stops a run like Ctrl-C when online learning has come so far."""
 

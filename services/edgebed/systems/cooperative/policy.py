@@ -11,13 +11,19 @@ asks for in the first step, and every question is a message that the testbed sen
             return np.argmin(view.transmission_s, axis=1)  # (rows,) node indices
 """
 
+import sys
+import traceback
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.network import Network
 from edgebed.systems.cooperative.randomness import decision_uniforms
 from edgebed.systems.cooperative.rules import Rules
@@ -162,3 +168,19 @@ class Policy(ABC):
     def probability(self, view: View, answers: Answers | None, destination: Integers) -> Floats | None:
         """With which chance `decide` takes the destination it took, shape (rows,), or None when it cannot say."""
         return None
+
+
+@contextmanager
+def policy_errors(policy: Policy) -> Iterator[None]:
+    """Whatever a policy's own code raises, as a ModelError that names the policy and the place in its code."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:  # the code of any author
+        frames = traceback.extract_tb(error.__traceback__)
+        home = sys.modules[type(policy).__module__].__file__
+        own = [frame for frame in frames if frame.filename == home] or list(frames)
+        place = f"{Path(own[-1].filename).name}:{own[-1].lineno}"
+        field = f"policy {type(policy).__name__} ({place})"
+        raise ModelError(field, f"{type(error).__name__}: {error}", "mend the policy there") from error

@@ -3,7 +3,7 @@
 import numpy as np
 
 from edgebed.systems.cooperative.errors import ModelError
-from edgebed.systems.cooperative.policy import Answers, Integers, Policy, PolicyContext, View
+from edgebed.systems.cooperative.policy import Answers, Bits, Integers, Policy, PolicyContext, View
 
 
 class Rda(Policy):
@@ -16,16 +16,18 @@ class Rda(Policy):
         self.limit = coefficient * context.network.cores / 4
 
     def ask(self, view: View) -> Integers:
-        """Two distinct others (of two nodes, the other one; of one node, itself)."""
-        u = view.uniforms(2)
+        """Two distinct others (of two nodes, the other one), but for a task that stays: itself, which is free."""
         others = view.nodes - 1
         if others < 2:
-            return (others - view.source)[:, None]
-        first = (u[:, 0] * others).astype(np.int64)
-        second = (u[:, 1] * (others - 1)).astype(np.int64)
-        second += second >= first
-        nodes = np.stack([first, second], axis=1)
-        return nodes + (nodes >= view.source[:, None])
+            nodes = (others - view.source)[:, None]
+        else:
+            u = view.uniforms(2)
+            first = (u[:, 0] * others).astype(np.int64)
+            second = (u[:, 1] * (others - 1)).astype(np.int64)
+            second += second >= first
+            nodes = np.stack([first, second], axis=1)
+            nodes += nodes >= view.source[:, None]
+        return np.where(self._stays(view)[:, None], view.source[:, None], nodes)
 
     def decide(self, view: View, answers: Answers | None) -> Integers:
         """(rows,) the node itself or one of the two asked."""
@@ -35,4 +37,7 @@ class Rda(Policy):
             view.sending_backlog_to(nodes) + view.transmission_to(nodes) + answers.backlog_s + view.execution_at(nodes)
         )
         faster = np.take_along_axis(nodes, completion.argmin(axis=1)[:, None], axis=1)[:, 0]
-        return np.where(view.waiting < self.limit[view.source], view.source, faster)
+        return np.where(self._stays(view), view.source, faster)
+
+    def _stays(self, view: View) -> Bits:
+        return view.waiting < self.limit[view.source]
