@@ -25,6 +25,9 @@ from edgebed.systems.cooperative.workload import Workload
 EPISODES_AT_ONCE = 256
 """Fewer leave more to Python's overhead per slot, more leave the cache."""
 
+STATE_BYTES = 2**28
+"""A batch's queues and events take no more: at a thousand nodes those of one episode are 32 MB."""
+
 
 @dataclass(frozen=True, eq=False)
 class Rollout:
@@ -84,8 +87,10 @@ def play(
     `progress` is called with the number of episodes done.
     """
     parts: list[Rollout] = []
-    for begin in range(0, workload.episodes, EPISODES_AT_ONCE):
-        part = workload.select(slice(begin, begin + EPISODES_AT_ONCE))
+    links = network.nodes + network.nodes**2
+    at_once = max(1, min(EPISODES_AT_ONCE, STATE_BYTES // (links * (kernel.SERVER.itemsize + kernel.EVENT.itemsize))))
+    for begin in range(0, workload.episodes, at_once):
+        part = workload.select(slice(begin, begin + at_once))
         done = rollout([network], [part], rules, [policy], mask_coefficient)[0]
         parts.append(Rollout(done.log.shifted(begin), done.messages))
         if progress is not None:

@@ -1,5 +1,6 @@
 """What a rollout says to a policy that breaks its promises, before compiled code believes it."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from edgebed.simulator.rollout import play
 from edgebed.systems.cooperative.errors import ModelError
+from edgebed.systems.cooperative.policies.local import Local
 from edgebed.systems.cooperative.policy import Answers, Integers, Policy, PolicyContext, View
 from edgebed.systems.cooperative.randomness import Stream
 from edgebed.systems.cooperative.rules import Rules
@@ -75,3 +77,16 @@ def test_many_episodes_in_parts_are_the_same() -> None:
     assert set(played.messages) == {1}  # asking oneself is free
     last = play(NETWORK, many.episode(299), Rules(), policy, 0.25)
     assert np.array_equal(played.log.select(played.log.episode == 299).ended_s, last.log.ended_s, equal_nan=True)
+
+
+def test_a_thousand_nodes_fit_into_memory() -> None:
+    """The largest network that is allowed is played, few episodes at a time."""
+    model = replace(TESTBED.network, nodes=1000)
+    network, short = model.draw(1), replace(TESTBED.workload, slots=2)
+    tasks = short.draw(network, 1, Stream.EVALUATE, range(9))
+    context = PolicyContext(network, short, Rules(), 0.25, 1)
+    seen: list[int] = []
+    log = play(network, tasks, Rules(), Local(context), 0.25, progress=seen.append).log
+    assert len(log) == tasks.arrives.sum()
+    assert seen == [8, 9]
+    assert play(network, tasks, Rules(), Local(context), 0.25).log.status.tolist() == log.status.tolist()
