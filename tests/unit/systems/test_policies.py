@@ -1,6 +1,7 @@
 """The policies that come with the system: on networks of any size, one by one or many at once, they decide the same."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
 
@@ -135,14 +136,20 @@ def test_ratc_probes_two_nodes(nodes: int) -> None:
 
 
 @pytest.mark.parametrize("nodes", [2, 3, 8])
-def test_rda_never_asks_itself(nodes: int) -> None:
-    """It asks two distinct others, or the only other once."""
-    asked = _asked(Rda, nodes)
+def test_rda_asks_two_others_for_a_task_that_may_leave(nodes: int) -> None:
+    """It asks two distinct others, or the only other once; with a coefficient of 0 no task is sure to stay."""
+    asked = _asked(lambda context: Rda(context, coefficient=0), nodes)
     own = np.tile(np.arange(nodes), len(asked) // nodes)
     assert (asked != own[:, None]).all()
     assert ((asked >= 0) & (asked < nodes)).all()
     assert asked.shape[1] == min(nodes - 1, 2)
     assert all(len(set(row)) == len(row) for row in asked.tolist())
+
+
+def test_rda_asks_nobody_for_a_task_that_stays() -> None:
+    """A node that is idle asks itself, which is no message."""
+    asked = _asked(Rda, 8)
+    assert (asked == np.tile(np.arange(8), len(asked) // 8)[:, None]).all()
 
 
 @pytest.mark.parametrize("kind", [Ratc, Rda], ids=lambda kind: kind.__name__)
@@ -154,7 +161,7 @@ def test_a_node_alone_keeps_its_tasks(kind: type[Policy]) -> None:
     assert (played.messages == 0).all()
 
 
-def _asked(kind: type[Policy], nodes: int) -> Integers:
+def _asked(kind: Callable[[PolicyContext], Policy], nodes: int) -> Integers:
     """What the nodes ask in 200 slots, a row per slot and node."""
     context, workload = setting(nodes)
     policy, rows = kind(context), []
