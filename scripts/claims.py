@@ -98,6 +98,21 @@ def fig3(results: Mapping[str, Any]) -> list[Claim]:
             + (f"is reached after {reached}" if reached is not None else "is not reached"),
         ),
     ]
+    if "o2o-paper" in results["methods"]:
+        own = [a > b for a, b in zip(each(results, "o2o-paper"), each(results, "ratc"), strict=True)]
+        against = gain(results, "o2o-paper", "online-only-paper")
+        claims += [
+            judged(
+                "The same with the paper's own recipe: offline-to-online surpasses RATC",
+                own,
+                f"on {sum(own)} of {len(own)} networks, {shown(gain(results, 'o2o-paper', 'ratc'))} points",
+            ),
+            judged(
+                "With the paper's own recipe it ends above learning from scratch",
+                [against[1] > 0],
+                f"{shown(against)} points after {cold[-1]['onlineEpisodes']} episodes of both",
+            ),
+        ]
     if "price-mask" in results["methods"]:
         found = gain(results, WARM, "price-mask")
         claims.append(
