@@ -161,6 +161,21 @@ class BatchView(View):
         tables.transmissions(self.network.link_rate_bits_per_s, self.source, self.size_bits, nodes, out)
         return out
 
+    def hazard_of(self, nodes: Integers) -> NDArray[np.float64]:
+        """(rows, k) as in `View`."""
+        out = np.empty(nodes.shape)
+        n = self.network
+        rates = (n.capacity_hz, n.link_rate_bits_per_s, n.execution_failure_rate, n.link_failure_rate)
+        scale = self.rules.failure_rate_scale(self.slot_s)
+        tables.hazards(*rates, scale, self.source, self.size_bits, self.cycles, nodes, out)
+        return out
+
+    def uniforms(self, draws: int) -> NDArray[np.float64]:
+        """(rows, draws) as in `View`."""
+        out = np.empty((self.rows, draws))
+        tables.uniforms(self.decision_key, self.slot, self.source, out)
+        return out
+
     def execution_at(self, nodes: Integers) -> NDArray[np.float64]:
         """(rows, k) as in `View`."""
         out = np.empty(nodes.shape)

@@ -9,6 +9,7 @@ from numba import njit
 from edgebed.systems.cooperative.lifecycle import TaskState
 
 _UNFINISHED = int(TaskState.UNFINISHED)
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
 
 
 @njit(cache=True)
@@ -89,3 +90,31 @@ def executions(capacity, cycles, nodes, out):  # type: ignore[no-untyped-def]
     for x in range(nodes.shape[0]):
         for y in range(nodes.shape[1]):
             out[x, y] = cycles[x] / capacity[nodes[x, y]]
+
+
+@njit(cache=True)
+def hazards(capacity, rate, alpha, beta, scale, source, size, cycles, nodes, out):  # type: ignore[no-untyped-def]
+    """Fill out[x, y] with Tc alpha + Tt beta at nodes[x, y], as `View.hazard_of`."""
+    for x in range(nodes.shape[0]):
+        i = source[x]
+        for y in range(nodes.shape[1]):
+            j = nodes[x, y]
+            transmission = 0.0 if i == j else size[x] / rate[i, j]
+            out[x, y] = cycles[x] / capacity[j] * (alpha[j] * scale) + transmission * (beta[i, j] * scale)
+
+
+@njit(cache=True)
+def uniforms(key, slot, source, out):  # type: ignore[no-untyped-def]
+    """Fill out[x, y] as `randomness.decision_uniforms` does, bit by bit."""
+    for x in range(source.shape[0]):
+        counter = np.uint64(slot) * np.uint64(1 << 20) + np.uint64(source[x])
+        row = _mix(key[x] + _GAMMA * (counter + np.uint64(1)))
+        for y in range(out.shape[1]):
+            out[x, y] = (_mix(row + np.uint64(y + 1) * _GAMMA) >> np.uint64(11)) * 2.0**-53
+
+
+@njit(cache=True)
+def _mix(z):  # type: ignore[no-untyped-def]
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
