@@ -9,6 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from edgebed.cli.app import app
+from tests.unit.cli.tiny import TINY
 
 Cli = Callable[..., Any]
 Write = Callable[..., Path]
@@ -66,3 +67,12 @@ def cli() -> Cli:
     """Calls `edgebed` with some arguments; gives exit_code, stdout and stderr."""
     runner = CliRunner()
     return lambda *arguments: runner.invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tiny experiment's file, in the folder that commands are given in."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY)
+    return path

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
 
-from edgebed.cli.app import app
 from edgebed.experiment.inputs import read_inputs
 from edgebed.experiment.validation import validate
 from edgebed.runner.setting import Setting
@@ -17,50 +15,10 @@ from edgebed.stores.log_files import write_log
 from edgebed.systems.cooperative.policies.random import Random
 from edgebed.systems.cooperative.randomness import Stream
 from edgebed.systems.transitions import Transitions
+from tests.unit.cli.tiny import TINY, assert_refused, edgebed
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = sorted((ROOT / "tests" / "data" / "golden").glob("*.json"))
-TINY = """\
-apiVersion: edgebed.dev/v1alpha1
-kind: Experiment
-metadata: {name: tiny}
-spec:
-  network:
-    nodes: 3
-    cores: {choice: [4, 8]}
-    arrivalProbability: 0.8
-    executionFailureRate: 0.05
-    linkRateMBps: 20
-    linkFailureRate: 0.01
-  workload: {slotSeconds: 0.5, slots: 5, sizeKB: 4000, cyclesPerBit: 1600, deadlineSeconds: 4}
-  methods:
-    - {name: random, policy: random}
-    - {name: local, policy: local}
-  evaluation: {episodes: 4}
-"""
-
-
-@pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The tiny experiment's file, in the folder that commands are given in."""
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "tiny.yaml"
-    path.write_text(TINY)
-    return path
-
-
-def edgebed(*arguments: str | Path) -> Result:
-    """The command line, in this process and in a wide terminal."""
-    return CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, [str(argument) for argument in arguments])
-
-
-def assert_refused(result: Result, code: int, *said: str) -> None:
-    """It ended with this code, said all of these on standard error, and was no mistake of ours."""
-    assert result.exit_code == code, result.output
-    for words in said:
-        assert words in result.stderr
-    assert "Traceback" not in result.output
-    assert "a mistake in edgebed" not in result.output
 
 
 @pytest.mark.parametrize(
