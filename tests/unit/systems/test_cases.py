@@ -273,3 +273,10 @@ def test_text_that_is_no_case(change: Callable[[str], str], words: str) -> None:
     assert "small.json" in str(caught.value)
     assert words.format(last=changed.count("\n") + 1) in str(caught.value)
     assert caught.value.remedy
+
+
+def test_a_key_that_is_given_twice_is_refused() -> None:
+    """JSON would take the last one silently."""
+    text = '{"name": "a", "name": "b"}'
+    with pytest.raises(ModelError, match="twice.json: name: 'given twice' is not allowed; keep one of the two"):
+        Case.from_text(text, "twice.json")

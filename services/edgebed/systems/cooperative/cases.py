@@ -77,7 +77,11 @@ class Case:
     def from_text(cls, text: str, origin: str) -> "Case":
         """A case from JSON. Raises ModelError that names `origin`, the field, its value and what would be right."""
         try:
-            document = json.loads(text)  # NaN and Infinity are refused below, by the field in which they stand
+            document = json.loads(
+                text, object_pairs_hook=_once
+            )  # NaN and Infinity are refused below, by the field in which they stand
+        except ModelError as error:
+            raise _at(origin, error) from error
         except json.JSONDecodeError as error:
             cut = error.pos >= len(text.rstrip()) - 1
             found = f"line {error.lineno}: {'the text ends too early' if cut else error.msg}"
@@ -172,6 +176,16 @@ class Case:
             state = cut if state is TaskState.UNFINISHED else state
             fates[int(slot), int(source)] = {"status": state.label, "endSeconds": None if np.isnan(end) else float(end)}
         return {"name": self.name, "tasks": [{"id": number, **fates[place]} for place, number in self.ids.items()]}
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, refused when it has a key twice: which of the two is meant?"""
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ModelError(twice, "given twice", "keep one of the two")
+    return document
 
 
 def _at(origin: str, error: ModelError) -> ModelError:

@@ -166,7 +166,7 @@ def _check(records: _Columns, n: int, slots: int) -> None:
         if len(bad):
             raise ModelError(f"log.{name}[{bad[0]}]", int(column[bad[0]]), remedy)
     known = (TaskState.UNFINISHED, TaskState.SUCCEEDED, TaskState.DROPPED, TaskState.FAILED)
-    bad = np.flatnonzero(records.status > max(known))
+    bad = np.flatnonzero((records.status < 0) | (records.status > max(known)))
     if len(bad):
         remedy = "give " + ", ".join(f"{int(state)} ({state.label})" for state in known)
         raise ModelError(f"log.status[{bad[0]}]", int(records.status[bad[0]]), remedy)
