@@ -278,5 +278,5 @@ def test_text_that_is_no_case(change: Callable[[str], str], words: str) -> None:
 def test_a_key_that_is_given_twice_is_refused() -> None:
     """JSON would take the last one silently."""
     text = '{"name": "a", "name": "b"}'
-    with pytest.raises(ModelError, match="twice.json: name: 'given twice' is not allowed; keep one of the two"):
+    with pytest.raises(ModelError, match=r"twice.json: name: 'given twice' is not allowed; keep one of the two"):
         Case.from_text(text, "twice.json")

@@ -77,9 +77,8 @@ class Case:
     def from_text(cls, text: str, origin: str) -> "Case":
         """A case from JSON. Raises ModelError that names `origin`, the field, its value and what would be right."""
         try:
-            document = json.loads(
-                text, object_pairs_hook=_once
-            )  # NaN and Infinity are refused below, by the field in which they stand
+            # NaN and Infinity are refused below, by the field in which they stand.
+            document = json.loads(text, object_pairs_hook=_once)
         except ModelError as error:
             raise _at(origin, error) from error
         except json.JSONDecodeError as error:
@@ -179,7 +178,7 @@ class Case:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, refused when it has a key twice: which of the two is meant?"""
+    """A JSON object, refused when it has a key twice, because nobody knows which of the two is meant."""
     document = dict(pairs)
     if len(document) < len(pairs):
         names = [name for name, _ in pairs]
