@@ -287,6 +287,61 @@ def test_a_deadline_is_for_who_holds_the_task() -> None:
         receiver.handle(DeadlinePassed(mine), 1.0)
 
 
+@pytest.mark.parametrize("destination", [0, 1], ids=["local", "sent"])
+@pytest.mark.parametrize("ended", [False, True], ids=["held", "ended"])
+def test_a_task_is_decided_once(destination: int, ended: bool) -> None:
+    """A second decision is refused in whatever state the task is; nothing is held twice, and no ended task returns."""
+    node = cores(Rules())[0]
+    mine = task()
+    node.handle(TaskDecided(mine, 0), 0.0)
+    if ended:
+        node.handle(ExecutionEnded(mine), 1.0)
+    state, story = mine.state, list(mine.story)
+    with pytest.raises(InvalidTransition, match=f"task 0 in state {state.name} cannot be decided by node 0") as caught:
+        node.handle(TaskDecided(mine, destination), 2.0)
+    assert caught.value.story == story
+    assert (mine.state, mine.story, mine.destination) == (state, story, 0)
+    assert node.tasks() == ([] if ended else [mine])
+
+
+@pytest.mark.parametrize(("source", "destination"), [(0, NODES), (0, -1), (1, 0), (1, 1), (1, 2)])
+def test_a_node_decides_for_itself_and_to_nodes_that_exist(source: int, destination: int) -> None:
+    """Another node's task and a destination outside the network are refused, and nothing is held."""
+    node = cores(Rules())[0]
+    mine = task(source=source)
+    with pytest.raises(InvalidTransition, match=rf"cannot be decided by node 0 \(of node {source}, to {destination}\)"):
+        node.handle(TaskDecided(mine, destination), 0.0)
+    assert node.tasks() == []
+    assert mine.state is TaskState.UNFINISHED
+
+
+@pytest.mark.parametrize("wrong", [0, 2], ids=["back at its source", "a third node"])
+def test_a_task_is_received_where_it_was_sent(wrong: int) -> None:
+    """Nobody but the destination takes it, and the destination still can."""
+    nodes = cores(Rules())
+    mine = task()
+    nodes[0].handle(TaskDecided(mine, 1), 0.0)
+    nodes[0].handle(TransferEnded(mine), 1.0)
+    with pytest.raises(InvalidTransition, match=f"SENDING cannot be received by node {wrong}, it is bound for 1"):
+        nodes[wrong].handle(TaskReceived(mine), 1.0)
+    assert nodes[wrong].tasks() == []
+    nodes[1].handle(TaskReceived(mine), 1.0)
+    assert nodes[1].tasks() == [mine]
+
+
+@pytest.mark.parametrize("now", [0.75, -math.inf, math.nan])
+def test_a_node_refuses_a_time_before_the_last(now: float) -> None:
+    """It would give a task an end before its start; the same instant is fine."""
+    node = cores(Rules())[0]
+    mine = task()
+    node.handle(TaskDecided(mine, 0), 1.0)
+    with pytest.raises(InvalidTransition, match=f"task 0 in state EXECUTING cannot go back from 1.0 to {now}"):
+        node.handle(ExecutionEnded(mine), now)
+    assert node.tasks() == [mine]
+    node.handle(ExecutionEnded(mine), 1.0)
+    assert mine.state is TaskState.SUCCEEDED
+
+
 @pytest.mark.parametrize(("destination", "start"), [(0, StartExecution), (1, StartTransfer)], ids=["cpu", "link"])
 def test_abort_frees_the_server(destination: int, start: type[Effect]) -> None:
     """Taking away the task in service stops it, records it as dropped and starts the next at the same instant."""

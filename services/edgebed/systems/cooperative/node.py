@@ -7,6 +7,7 @@ one FIFO sending queue; it touches no clock, no socket and no random number. Who
 the wall clock in the testbed, in virtual time in `virtual`. The array kernel does the same arithmetic in the same order.
 
 Events are told in the order in which they happened; at one instant completions first, then deadlines, then decisions.
+What cannot have happened (a task decided twice, received elsewhere, an earlier time) is refused before anything changes.
 """
 
 import math
@@ -168,9 +169,13 @@ class NodeCore:
         self._links = {j: _Server() for j in range(network.nodes) if j != index}
         self._drop_policy = rules.drop_policy
         self._at_instant = rules.failure_time is FailureTime.AT_INSTANT
+        self._now = -math.inf
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """What to do about an event that happened at `now`. Raises InvalidTransition for one that cannot happen."""
+        if not now >= self._now:  # so that NaN is refused too
+            raise InvalidTransition(event.task, f"go back from {self._now} to {now}")
+        self._now = now
         effects: list[Effect] = []
         match event:
             case TaskDecided(task, destination):
@@ -178,6 +183,10 @@ class NodeCore:
             case TransferEnded(task):
                 self._transferred(task, now, effects)
             case TaskReceived(task):
+                if task.destination != self.index:
+                    raise InvalidTransition(
+                        task, f"be received by node {self.index}, it is bound for {task.destination}"
+                    )
                 self._change(task, "receive", now)
                 task.received_s = now
                 self._execution.waiting.append(task)
@@ -238,8 +247,12 @@ class NodeCore:
         return [task for s in servers for task in ([s.serving] if s.serving is not None else []) + list(s.waiting)]
 
     def _decided(self, task: Task, destination: int, now: float, effects: list[Effect]) -> None:
-        task.destination = destination
         local = destination == self.index
+        new = task.state is TaskState.UNFINISHED and task.source == self.index
+        if not new or not (local or destination in self._links):
+            given = f"be decided by node {self.index} (of node {task.source}, to {destination})"
+            raise InvalidTransition(task, given)
+        task.destination = destination
         task.state = TaskState.WAITING_TO_EXECUTE if local else TaskState.WAITING_TO_SEND
         task.story.append((now, "decide"))
         if self._drop_policy is DropPolicy.ABORT_AT_DEADLINE:
