@@ -187,6 +187,36 @@ def schema() -> None:
         _print_json(experiment_schema())
 
 
+class ServiceName(StrEnum):
+    """What `serve` can start."""
+
+    CONTROLLER = "controller"
+    EDGE_NODE = "edge-node"
+    TASK_GENERATOR = "task-generator"
+    TRAINER = "trainer"
+
+
+@app.command()
+def serve(service: Annotated[ServiceName, typer.Argument(help="which service")]) -> None:
+    """Start one service by hand, with settings from the environment (EDGEBED_..., see docs/settings.md).
+
+    EDGEBED_PORT=8081 edgebed serve edge-node
+    """
+    with guarded():
+        import os
+
+        from edgebed.experiment.errors import EnvironmentFault, Problem, UserError
+        from edgebed.processes.services import run_service
+        from edgebed.settings import SettingsError
+
+        try:
+            run_service(str(service), os.environ)
+        except SettingsError as error:
+            raise UserError(Problem("", str(error), "")) from error
+        except OSError as error:
+            raise EnvironmentFault(f"{service}: cannot listen ({error.strerror or error}); set EDGEBED_PORT") from error
+
+
 def _print_json(value: Any) -> None:
     json.dump(value, sys.stdout, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
     print()

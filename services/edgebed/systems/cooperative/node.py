@@ -198,6 +198,20 @@ class NodeCore:
         return effects
 
     @property
+    def now(self) -> float:
+        """The latest instant that this node was told; -inf before the first."""
+        return self._now
+
+    @property
+    def executing(self) -> bool:
+        """Whether a task is in execution."""
+        return self._execution.serving is not None
+
+    def sending_to(self, destination: int) -> bool:
+        """Whether a task is on the link to another node."""
+        return self._links[destination].serving is not None
+
+    @property
     def waiting(self) -> int:
         """Tasks waiting in the execution queue."""
         return len(self._execution.waiting)

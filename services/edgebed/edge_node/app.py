@@ -1,0 +1,177 @@
+"""The edge node over HTTP: a control API for people and the controller, and the hot path for other nodes.
+
+PUT  /v1/configuration, /v1/scheduler        acknowledged with their version once in use
+POST /v1/episodes, /v1/episodes/finish       begin and end; GET /v1/episodes/current
+GET  /v1/state, /metrics, /healthz
+POST /v1/arrivals, /v1/probe, /v1/announce   hot: protobuf (or JSON) bodies
+POST /v1/tasks                               hot: a task header, then the task's bytes
+"""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Response
+from google.protobuf.json_format import MessageToDict
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from edgebed.edge_node.configuration import Configuration, EpisodeEnd, EpisodeStart, Model, SchedulerChoice
+from edgebed.edge_node.episode import LiveTask, NodeEpisode, payload_bytes
+from edgebed.edge_node.metrics import NodeCollector
+from edgebed.edge_node.service import EdgeNode, Refused
+from edgebed.experiment.errors import EnvironmentFault
+from edgebed.stores.artefacts import ArtefactStore
+from edgebed.systems.cooperative.actor import ActorWeights
+from edgebed.systems.cooperative.errors import ModelError
+from edgebed.wire.generated import testbed_pb2 as pb
+from edgebed.wire.messages import parse
+from edgebed.wire.problems import Problem, install_problem_handlers
+from edgebed.wire.server import HotRoutes
+
+
+def create_app(node: EdgeNode, artefacts: ArtefactStore | None) -> FastAPI:
+    """The control API of a node; models come from the artefact store."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await node.close()
+
+    app = FastAPI(title="edgebed edge node", version="1", lifespan=lifespan)
+    install_problem_handlers(app)
+    registry = CollectorRegistry()
+    registry.register(NodeCollector(node))
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Whether the process answers."""
+        return {"status": "ok"}
+
+    @app.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """For Prometheus."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.put("/v1/configuration")
+    async def configure(configuration: Configuration) -> dict[str, int]:
+        """Put a configuration in use; answers its version."""
+        with refusals():
+            await node.configure(configuration)
+        return {"version": configuration.version}
+
+    @app.put("/v1/scheduler")
+    async def schedule(choice: SchedulerChoice) -> dict[str, int]:
+        """Decide in another way from the next task on; answers the version once it is in use."""
+        with refusals():
+            actor = None if choice.model is None else read_model(artefacts, choice.model)
+            node.schedule(choice, node.policy(choice, actor))
+        return {"version": choice.version}
+
+    @app.post("/v1/episodes")
+    async def begin(start: EpisodeStart) -> dict[str, int]:
+        """Begin an episode at its instant."""
+        with refusals():
+            node.begin(start)
+        return {"episode": start.episode}
+
+    @app.get("/v1/episodes/current")
+    async def current() -> dict[str, Any]:
+        """How far the episode is."""
+        return node.progress()
+
+    @app.post("/v1/episodes/finish")
+    async def finish(end: EpisodeEnd) -> dict[str, Any]:
+        """End an episode; answers what was measured, once its records are in the log."""
+        with refusals():
+            return await node.finish(end)
+
+    @app.get("/v1/state")
+    async def state() -> dict[str, Any]:
+        """Queues and scheduler, for people."""
+        found: dict[str, Any] = MessageToDict(node.state(), always_print_fields_with_no_presence=True)
+        return {**found, "progress": node.progress()}
+
+    return app
+
+
+def hot_routes(node: EdgeNode) -> HotRoutes:
+    """The hot path of a node."""
+    routes = HotRoutes()
+
+    def arrivals(body: bytes, content_type: str | None) -> bytes:
+        with refusals():
+            node.arrive(parse(pb.Arrivals, body, content_type))
+        return b""
+
+    def probe(body: bytes, content_type: str | None) -> bytes:
+        with refusals():
+            return node.answer(parse(pb.Probe, body, content_type)).SerializeToString()
+
+    def announce(body: bytes, content_type: str | None) -> bytes:
+        with refusals():
+            node.hear(parse(pb.Announcement, body, content_type))
+        return b""
+
+    routes.unary |= {"/v1/arrivals": arrivals, "/v1/probe": probe, "/v1/announce": announce}
+    routes.uploads["/v1/tasks"] = lambda head, size: TaskReceiver(node, head, size)
+    return routes
+
+
+class TaskReceiver:
+    """One transfer from another node. Its bytes are counted and let go: what a task carries does not matter here."""
+
+    def __init__(self, node: EdgeNode, head: bytes, size: int) -> None:
+        header = parse(pb.TaskHeader, head, None)
+        with refusals():
+            self._episode, self._task = self._accept(node, header, size)
+        self._node = node
+
+    @staticmethod
+    def _accept(node: EdgeNode, header: pb.TaskHeader, size: int) -> tuple[NodeEpisode, LiveTask]:
+        if not header.size_bits > 0 or size != payload_bytes(header.size_bits):
+            raise Refused(f"{size} bytes are announced for a task of {header.size_bits!r} bits")
+        return node.expect(header)
+
+    def received(self, count: int) -> None:
+        """So many bytes more."""
+        self._node.measured.received_bytes += count
+
+    def complete(self) -> bytes:
+        """The last byte is there."""
+        self._episode.receive(self._task)
+        return b""
+
+    def lost(self) -> None:
+        """The transfer was cut."""
+        self._episode.lose(self._task)
+
+
+class refusals:  # noqa: N801  # a context manager reads like a word
+    """Errors of the node as problems for the client."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Refused):
+            raise Problem(409, "Refused in this state", str(error)) from error
+        if isinstance(error, ModelError):
+            raise Problem(422, "Not allowed", str(error)) from error
+        if isinstance(error, EnvironmentFault):
+            raise Problem(503, "Something that this node needs is missing", str(error)) from error
+
+
+def read_model(artefacts: ArtefactStore | None, model: Model) -> ActorWeights:
+    """The weights of a model, refused unless they are exactly what was announced."""
+    if artefacts is None:
+        raise Refused("this node has no artefact store; set EDGEBED_ARTEFACTS")
+    content = artefacts.open(model.name).read(model.file)
+    found = hashlib.sha256(content).hexdigest()
+    if found != model.sha256:
+        raise ModelError("model.sha256", found, f"the announced model has {model.sha256}; publish it again")
+    actor = ActorWeights.from_bytes(content)
+    if model.observation is not None and actor.observation.digest != model.observation:
+        remedy = "the model was trained to see something else; train one for this experiment"
+        raise ModelError("model.observation", actor.observation.digest, remedy)
+    return actor

@@ -1,0 +1,399 @@
+"""One episode at one node: drives the pure node core on the wall clock and performs its effects.
+
+    arrival  -> scheduler asks and decides -> TaskDecided  \
+    transfer complete ---------------------> TaskReceived   } core.handle(event, now) -> effects -> links, application, log
+    link or application at its end --------> ...Ended      /
+
+Two instants tell apart what was planned and what happened. The end of a service that was performed in time is told to the
+core at its planned instant, although the timer that noticed it fired some microseconds later: otherwise the lateness of
+every timer would be added to all the tasks behind it. Once a link or an application needed longer than `GRACE_S` beyond its
+plan, its real end is told. Arrivals, decisions and receptions are always told when they happened.
+
+A task that fails is cut at its own failure instant, on the wire or in execution, whatever the rule says about how long its
+server stays occupied.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgebed.emulation.applications import Application, Running, Work
+from edgebed.emulation.clock import Clock, Timer
+from edgebed.emulation.links import PacedLink, TransferEnd
+from edgebed.edge_node.configuration import EpisodeStart
+from edgebed.edge_node.measurements import Measurements
+from edgebed.systems.cooperative.lifecycle import TERMINAL, TaskState
+from edgebed.systems.cooperative.network import Network
+from edgebed.systems.cooperative.node import (
+    DeadlinePassed,
+    Event,
+    ExecutionEnded,
+    NodeCore,
+    RecordTask,
+    StartExecution,
+    StartTransfer,
+    StopService,
+    Task,
+    TaskDecided,
+    TaskReceived,
+    TransferEnded,
+    WatchDeadline,
+)
+from edgebed.systems.cooperative.rules import DropPolicy, FailureTime, Horizon, Rules
+from edgebed.wire.generated import testbed_pb2 as pb
+
+GRACE_S = 0.005
+"""Lateness of a timer that is not passed on to the tasks behind."""
+
+NODE_LOST = "nodeLost"
+"""Why a task failed whose destination went away."""
+
+
+@dataclass(slots=True, eq=False)
+class LiveTask(Task):
+    """A task on a node, with what the log wants to know beside the model."""
+
+    decided_s: float = math.nan
+    model_version: int = 0
+    profile: int = 0
+
+
+class Log(Protocol):
+    """Where records go."""
+
+    def put(self, record: pb.TaskRecord) -> None:
+        """Keeps the record until the log has it; never waits."""
+
+
+class NodeEpisode:
+    """What a node does from the start of an episode to its end. Everything happens on one event loop."""
+
+    def __init__(
+        self,
+        start: EpisodeStart,
+        begins: float,
+        index: int,
+        network: Network,
+        rules: Rules,
+        slot_s: float,
+        *,
+        clock: Clock,
+        links: Sequence[PacedLink | None],
+        application: Application,
+        log: Log,
+        measurements: Measurements,
+        announce: Callable[[int, int], None],
+    ) -> None:
+        """`begins` is the clock's instant of slot 0; `announce(j, waiting)` tells node j how many tasks wait for its link."""
+        self.run, self.episode, self.begins = start.run, start.episode, begins
+        self.end_s = start.slots * slot_s
+        self.core = NodeCore(index, network, rules, slot_s)
+        self.created = 0
+        self.ended: Counter[TaskState] = Counter()
+        self.closed = False
+        """Nothing is begun any more."""
+        self._index, self._rules, self._network = index, rules, network
+        self._scale = rules.failure_rate_scale(slot_s)
+        self._clock, self._links, self._application, self._log = clock, links, application, log
+        self._measured, self._announce = measurements, announce
+        self._seen: set[int] = set()
+        self._taken: set[int] = set()
+        self._deciding: dict[int, LiveTask] = {}
+        self._incoming: set[int] = set()
+        self._announced = [0] * network.nodes
+        self._running: tuple[Task, Running] | None = None
+        self._timers: set[Timer] = set()
+        self._cut_timer: Timer | None = None
+        if rules.horizon is not Horizon.DRAIN:
+            self._cut_timer = clock.at(begins + self.end_s, self.cut)
+
+    # What happens to the node
+
+    def now_s(self) -> float:
+        """Seconds since the episode began, after everything that is due has been performed."""
+        return self._clock.catch_up() - self.begins
+
+    def arrive(self, header: pb.TaskHeader) -> LiveTask:
+        """A task arrived; it is `decide`d next. Raises ValueError for one that cannot arrive."""
+        task = _live(header)
+        if header.source != self._index:
+            raise ValueError(f"task {header.number} belongs to node {header.source}, this is node {self._index}")
+        if header.number in self._seen:
+            raise ValueError(f"task {header.number} has arrived before")
+        if self.closed:
+            raise ValueError("the episode is over")
+        self._seen.add(header.number)
+        self.created += 1
+        self._deciding[task.number] = task
+        self._measured.arrived += 1
+        self._measured.arrival_lateness_s.add(self._clock.now() - self.begins - task.arrived_s)
+        return task
+
+    def decide(self, task: LiveTask, destination: int, probability: float | None, model_version: int) -> None:
+        """The scheduler decided."""
+        del self._deciding[task.number]
+        now = self.now_s()
+        task.decided_s, task.model_version = now, model_version
+        task.probability = math.nan if probability is None else probability
+        if self.closed:  # the horizon came between question and answer
+            task.destination = destination
+            self._record(task, TaskState.UNFINISHED)
+            return
+        self._tell(TaskDecided(task, destination), now)
+
+    def expect(self, header: pb.TaskHeader) -> LiveTask:
+        """The head of a transfer arrived. Raises ValueError for one that cannot arrive here."""
+        if header.destination != self._index or header.source == self._index:
+            raise ValueError(f"task {header.number} of node {header.source} is bound for node {header.destination}")
+        if header.number in self._taken:
+            raise ValueError(f"task {header.number} has been received before")
+        task = _live(header)
+        task.state, task.sent_s, task.decided_s = TaskState.SENDING, header.sent_s, header.decided_s
+        task.destination, task.model_version = header.destination, header.model_version
+        if header.HasField("probability"):
+            task.probability = header.probability
+        self._taken.add(header.number)
+        self._incoming.add(header.number)
+        return task
+
+    def receive(self, task: LiveTask) -> None:
+        """The last byte of a transfer is there."""
+        self._incoming.discard(task.number)
+        now = self.now_s()
+        if self.closed:
+            self._record(task, TaskState.UNFINISHED)
+            return
+        self._tell(TaskReceived(task), now)
+        if self._rules.drop_policy is DropPolicy.ABORT_AT_DEADLINE and task.state not in TERMINAL:
+            self._watch(task)
+
+    def lose(self, task: LiveTask) -> None:
+        """A transfer was cut: its sender knows why, and records it."""
+        self._incoming.discard(task.number)
+
+    def cut(self) -> None:
+        """The horizon: stop everything; what is unfinished is recorded as such."""
+        if self.closed:
+            return
+        self.now_s()
+        self.closed = True
+        held = self.core.tasks()
+        self.stop()
+        for task in held:
+            assert isinstance(task, LiveTask)  # all tasks of this core are
+            self._record(task, TaskState.UNFINISHED)
+
+    def stop(self) -> None:
+        """Stop links, application and timers; nothing is recorded."""
+        self.closed = True
+        for timer in [*self._timers, *([self._cut_timer] if self._cut_timer is not None else [])]:
+            timer.cancel()
+        self._timers.clear()
+        for link in self._links:
+            if link is not None:
+                link.stop()
+        if self._running is not None:
+            self._running[1].stop()
+            self._running = None
+
+    @property
+    def idle(self) -> bool:
+        """No task is here, or on its way from or to here."""
+        return not (self._deciding or self._incoming or (not self.closed and self.core.tasks()))
+
+    # What the core wants done
+
+    def _tell(self, event: Event, now: float) -> None:
+        now = max(now, self.core.now)  # a plan that was noticed late lies before what has been told since
+        for effect in self.core.handle(event, now):
+            match effect:
+                case StartTransfer(task, busy_s, fails):
+                    self._transfer(task, busy_s, now, fails=fails)
+                case StartExecution(task, busy_s, fails):
+                    self._execute(task, busy_s, now, fails=fails)
+                case WatchDeadline(task):
+                    self._watch(task)
+                case StopService(task):
+                    self._stop_service(task)
+                case RecordTask(task):
+                    self._record(task, task.state)
+                case _:  # HandOver: the bytes themselves tell the destination
+                    pass
+        self._announce_changes()
+
+    def _transfer(self, task: Task, busy_s: float, now: float, *, fails: bool) -> None:
+        assert isinstance(task, LiveTask)
+        j = task.destination
+        link = self._links[j]
+        assert link is not None  # the core sends to others only
+        rate = float(self._network.link_rate_bits_per_s[self._index, j]) / 8
+        cut_after = None
+        if fails:
+            cut_after = -math.log(task.u_transmission) / float(
+                self._network.link_failure_rate[self._index, j] * self._scale
+            )
+        size = payload_bytes(task.size_bits)
+        planned = now + busy_s
+
+        def ended(end: TransferEnd) -> None:
+            self._measured.sent_bytes += end.sent_bytes
+            if end.outcome == "lost":
+                self._lose_peer(task, end.ended - self.begins)
+            elif fails:
+                self._later(planned, lambda: self._tell(TransferEnded(task), planned))
+            else:
+                self._tell(TransferEnded(task), self._instant(planned, end.ended - self.begins))
+
+        link.send(self._head(task, now), size, rate, self.begins + now, ended, cut_after)
+
+    def _lose_peer(self, task: LiveTask, at_s: float) -> None:
+        """The destination is away: the link is free again, and the task failed for a reason that is not its luck."""
+        now = max(at_s, self.now_s())
+        effects_of = self.core.handle(TransferEnded(task), now)
+        if task.state is TaskState.SENDING:  # else its own luck, or its deadline, had ended it
+            task.state, task.ended_s = TaskState.FAILED, now
+            self._record(task, TaskState.FAILED, NODE_LOST)
+        for effect in effects_of:
+            if isinstance(effect, StartTransfer):
+                self._transfer(effect.task, effect.busy_s, now, fails=effect.fails)
+            elif isinstance(effect, RecordTask):
+                self._record(effect.task, effect.task.state)
+
+    def _execute(self, task: Task, busy_s: float, now: float, *, fails: bool) -> None:
+        assert isinstance(task, LiveTask)
+        planned = now + busy_s
+        work = Work(task.cycles, task.size_bits, task.profile)
+
+        def ended(at: float) -> None:
+            self._running = None
+            self._tell(ExecutionEnded(task), self._instant(planned, at - self.begins))
+
+        running = self._application.start(work, busy_s, self.begins + now, ended)
+        self._running = (task, running)
+        if fails and self._application.real:
+            rate = float(self._network.execution_failure_rate[self._index] * self._scale)
+            failed = now - math.log(task.u_execution) / rate
+
+            def fail() -> None:
+                running.stop()
+                self._later(planned, lambda: ended(self.begins + planned))
+
+            self._later(failed, fail)
+
+    def _instant(self, planned: float, happened: float) -> float:
+        """When a service ended, as the core is told."""
+        late = happened - planned
+        self._measured.service_lateness_s.add(max(0.0, self._clock.now() - self.begins - planned))
+        return planned if late <= GRACE_S else happened
+
+    def _later(self, at_s: float, call: Callable[[], None]) -> None:
+        """At an instant of the episode, unless it is over by then."""
+
+        def due() -> None:
+            self._timers.discard(timer)
+            if not self.closed:
+                call()
+
+        timer = self._clock.at(self.begins + at_s, due)
+        self._timers.add(timer)
+
+    def _watch(self, task: Task) -> None:
+        def due() -> None:
+            mine = task.state in (TaskState.WAITING_TO_SEND, TaskState.SENDING) and task.source == self._index
+            here = task.state in (TaskState.WAITING_TO_EXECUTE, TaskState.EXECUTING) and task.destination == self._index
+            if (mine or here) and any(held is task for held in self.core.tasks()):
+                self._tell(DeadlinePassed(task), task.due_s)
+
+        self._later(task.due_s, due)
+
+    def _stop_service(self, task: Task) -> None:
+        if self._running is not None and self._running[0] is task:
+            self._running[1].stop()
+            self._running = None
+            return
+        link = self._links[task.destination]
+        if link is not None:
+            link.stop()
+
+    def _announce_changes(self) -> None:
+        for j, link in enumerate(self._links):
+            if link is not None and (waiting := self.core.waiting_to(j)) != self._announced[j]:
+                self._announced[j] = waiting
+                self._announce(j, waiting)
+
+    # What the log and the others are told
+
+    def _head(self, task: LiveTask, sent_s: float) -> bytes:
+        header = self._header(task)
+        header.sent_s = sent_s
+        return header.SerializeToString()
+
+    def _header(self, task: LiveTask) -> pb.TaskHeader:
+        header = pb.TaskHeader(
+            run=self.run,
+            episode=self.episode,
+            number=task.number,
+            slot=task.slot,
+            source=task.source,
+            size_bits=task.size_bits,
+            cycles=task.cycles,
+            deadline_s=task.deadline_s,
+            arrived_s=task.arrived_s,
+            u_transmission=task.u_transmission,
+            u_execution=task.u_execution,
+            destination=task.destination,
+            decided_s=task.decided_s,
+            model_version=task.model_version,
+            profile=task.profile,
+        )
+        if not math.isnan(task.probability):
+            header.probability = task.probability
+        if not math.isnan(task.sent_s):
+            header.sent_s = task.sent_s
+        return header
+
+    def _record(self, task: Task, status: TaskState, reason: str = "") -> None:
+        assert isinstance(task, LiveTask)
+        self.ended[status] += 1
+        self._measured.tasks[status.label] += 1
+        record = pb.TaskRecord(task=self._header(task), status=int(status), place=self._index, reason=reason)
+        for name in ("received_s", "started_s", "ended_s"):
+            value = getattr(task, name)
+            if not math.isnan(value):
+                setattr(record, name, value)
+        if status in TERMINAL:
+            self._measured.delay_s.add(task.ended_s - task.arrived_s)
+        self._log.put(record)
+
+
+def payload_bytes(size_bits: float) -> int:
+    """How many bytes a task of so many bits puts on the wire."""
+    return max(1, round(size_bits / 8))
+
+
+def _live(header: pb.TaskHeader) -> LiveTask:
+    """The task of a header. Raises ValueError for numbers that no task has."""
+    for name in ("size_bits", "cycles", "deadline_s"):
+        value = getattr(header, name)
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} {value!r} is not allowed; give a finite number over 0")
+    for name in ("u_transmission", "u_execution"):
+        value = getattr(header, name)
+        if not 0 < value <= 1:
+            raise ValueError(f"{name} {value!r} is not allowed; give a number over 0 and at most 1")
+    if not math.isfinite(header.arrived_s):
+        raise ValueError(f"arrived_s {header.arrived_s!r} is not allowed; give a finite number")
+    return LiveTask(
+        number=header.number,
+        slot=header.slot,
+        source=header.source,
+        size_bits=header.size_bits,
+        cycles=header.cycles,
+        deadline_s=header.deadline_s,
+        arrived_s=header.arrived_s,
+        u_transmission=header.u_transmission,
+        u_execution=header.u_execution,
+        profile=header.profile,
+    )

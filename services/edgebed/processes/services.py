@@ -1,0 +1,49 @@
+"""Runs one service in this process: what a forked child and `edgebed serve` have in common."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+
+import uvloop
+
+from edgebed.settings import Settings, read_settings
+
+
+def run_service(
+    service: str, environment: Mapping[str, str], sock: socket.socket | None = None, payload: memoryview | None = None
+) -> int:
+    """Serves until SIGTERM or SIGINT; returns the exit status. Raises SettingsError before anything is started."""
+    settings = read_settings(service, environment, socket.gethostname())
+    logging.basicConfig(
+        level=settings.log_level.upper(), stream=sys.stderr, format=f"%(asctime)s {service} %(levelname)s %(message)s"
+    )
+    uvloop.run(_serve(settings, sock, payload))
+    return 0
+
+
+async def _serve(settings: Settings, sock: socket.socket | None, payload: memoryview | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    # Each service imports what it alone needs: a node must not pay for torch.
+    match settings.service:
+        case "edge-node":
+            from edgebed.edge_node.main import serve as serve_node
+
+            await serve_node(settings, stop, sock, payload)
+        case "task-generator":
+            from edgebed.task_generator.main import serve as serve_generator
+
+            await serve_generator(settings, stop, sock)
+        case "trainer":
+            from edgebed.trainer.main import serve as serve_trainer
+
+            await serve_trainer(settings, stop, sock)
+        case _:
+            from edgebed.controller.main import serve as serve_controller
+
+            await serve_controller(settings, stop, sock)

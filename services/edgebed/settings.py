@@ -1,0 +1,173 @@
+"""Settings of the services, from environment variables: the one table of what each may be told from outside.
+
+    settings = read_settings("edge-node", os.environ)
+
+Every variable has the prefix EDGEBED_. A secret may come from a file instead (EDGEBED_TOKEN_FILE), as containers mount
+them; it is never shown. A variable with our prefix that nobody knows is refused, because a mistyped setting that is silently
+ignored costs a day. The table in docs/settings.md is made from `SETTINGS`.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PREFIX = "EDGEBED_"
+
+SERVICES = ("controller", "edge-node", "task-generator", "trainer")
+_PORTS = {"controller": 8080, "edge-node": 8081, "task-generator": 8082, "trainer": 8083}
+
+
+class SettingsError(ValueError):
+    """A setting that is missing, unknown or not allowed; the message names variable, value and remedy."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table."""
+
+    name: str
+    """Without prefix."""
+    services: tuple[str, ...]
+    """Which services read it."""
+    default: str | None
+    """As text; None where there is none."""
+    meaning: str
+    example: str
+    secret: bool = False
+    """May come from a file, and is never shown."""
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("HOST", SERVICES, "127.0.0.1", "address to listen on", "0.0.0.0"),  # noqa: S104  # an example
+    Setting("PORT", SERVICES, "8080 to 8083", "port to listen on; by default one of its own for each service", "8080"),
+    Setting(
+        "ADVERTISE", SERVICES, "http://HOST:PORT", "under which address others reach this service", "http://node-3:8081"
+    ),
+    Setting("TOKEN", SERVICES, None, "shared secret; when set, every request must bear it", "b1946ac9", secret=True),
+    Setting(
+        "CONTROLLER",
+        SERVICES[1:],
+        None,
+        "where to register; without it the service waits to be told",
+        "http://controller:8080",
+    ),
+    Setting("NODE", ("edge-node",), "the host's name", "name of this node in the registry", "edge-node-3"),
+    Setting(
+        "ARTEFACTS",
+        ("controller", "edge-node", "trainer"),
+        "file:artefacts",
+        "store of models and logs",
+        "file:/var/lib/edgebed/artefacts",
+    ),
+    Setting(
+        "TASK_LOG",
+        ("controller", "trainer"),
+        "sqlite:///tasks.db",
+        "database of the task log",
+        "sqlite:////var/lib/edgebed/tasks.db",
+    ),
+    Setting(
+        "SPOOL",
+        ("controller", "edge-node"),
+        "spool",
+        "folder that keeps records while the log is away",
+        "/var/lib/edgebed/spool",
+    ),
+    Setting(
+        "RUNS",
+        ("controller", "trainer"),
+        "runs",
+        "folder with a subfolder for each experiment",
+        "/var/lib/edgebed/runs",
+    ),
+    Setting("LOG_LEVEL", SERVICES, "warning", "debug, info, warning or error", "info"),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one service was told."""
+
+    service: str
+    host: str
+    port: int
+    advertise: str
+    token: str | None
+    controller: str | None
+    node: str
+    artefacts: str
+    task_log: str
+    spool: Path
+    runs: Path
+    log_level: str
+
+    def __repr__(self) -> str:
+        return f"Settings({self.service} on {self.host}:{self.port})"  # never the token
+
+
+def read_settings(service: str, environment: Mapping[str, str], hostname: str = "localhost") -> Settings:
+    """The settings of one of `SERVICES`. Raises SettingsError with everything that is wrong, a line each."""
+    problems: list[str] = []
+    found: dict[str, str] = {}
+    known = {PREFIX + setting.name: setting for setting in SETTINGS}
+    files = {f"{name}_FILE": setting for name, setting in known.items() if setting.secret}
+    for name, value in environment.items():
+        # EDGEBED_TEST_ is for the tests, EDGEBED_SERVERS_ and the like for scripts around them: nobody's settings.
+        if not name.startswith(PREFIX) or name.startswith((f"{PREFIX}TEST_", f"{PREFIX}SERVERS_")):
+            continue
+        if name in known:
+            found[known[name].name] = value
+        elif name in files:
+            try:
+                found[files[name].name] = Path(value).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                problems.append(f"{name}: {value!r} cannot be read ({error.strerror}); give the path of a file")
+        else:
+            near = difflib.get_close_matches(name, [*known, *files], n=1)
+            remedy = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(known)}"
+            problems.append(f"{name}: is unknown; {remedy}")
+    for name in (f"{PREFIX}{setting.name}" for setting in SETTINGS if setting.secret):
+        if name in environment and f"{name}_FILE" in environment:
+            problems.append(f"{name}: is given twice; keep {name} or {name}_FILE")
+    port = _port(found.get("PORT"), _PORTS[service], problems)
+    controller = _address("CONTROLLER", found.get("CONTROLLER"), problems)
+    host = found.get("HOST", "127.0.0.1")
+    advertise = _address("ADVERTISE", found.get("ADVERTISE"), problems) or f"http://{host}:{port}"
+    level = found.get("LOG_LEVEL", "warning").lower()
+    if level not in ("debug", "info", "warning", "error"):
+        problems.append(f"{PREFIX}LOG_LEVEL: {level!r} is not allowed; give debug, info, warning or error")
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return Settings(
+        service=service,
+        host=host,
+        port=port,
+        advertise=advertise,
+        token=found.get("TOKEN") or None,
+        controller=controller,
+        node=found.get("NODE", hostname),
+        artefacts=found.get("ARTEFACTS", "file:artefacts"),
+        task_log=found.get("TASK_LOG", "sqlite:///tasks.db"),
+        spool=Path(found.get("SPOOL", "spool")),
+        runs=Path(found.get("RUNS", "runs")),
+        log_level=level,
+    )
+
+
+def _port(value: str | None, default: int, problems: list[str]) -> int:
+    if value is None:
+        return default
+    if not value.isdigit() or not 0 <= int(value) < 65536:
+        problems.append(f"{PREFIX}PORT: {value!r} is not allowed; give a whole number from 0 to 65535")
+        return default
+    return int(value)
+
+
+def _address(name: str, value: str | None, problems: list[str]) -> str | None:
+    if value is None:
+        return None
+    head, _, port = value.rstrip("/").rpartition(":")
+    if not head.startswith("http://") or not port.isdigit():
+        problems.append(f"{PREFIX}{name}: {value!r} is not allowed; give http://HOST:PORT")
+    return value.rstrip("/")

@@ -1,0 +1,46 @@
+"""Settings from the environment: what is read, and what is refused with variable, value and remedy."""
+
+import pytest
+from edgebed.settings import SettingsError, read_settings
+
+
+def test_without_variables_every_service_listens_on_a_port_of_its_own():
+    found = {
+        service: read_settings(service, {}) for service in ("controller", "edge-node", "task-generator", "trainer")
+    }
+    assert len({settings.port for settings in found.values()}) == 4
+    assert found["edge-node"].advertise == "http://127.0.0.1:8081"
+    assert found["controller"].token is None
+
+
+def test_a_secret_comes_from_a_file_and_is_never_shown(tmp_path):
+    secret = tmp_path / "token"
+    secret.write_text("b1946ac9\n")
+    settings = read_settings("edge-node", {"EDGEBED_TOKEN_FILE": str(secret)})
+    assert settings.token == "b1946ac9"
+    assert "b1946ac9" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"EDGEBED_PROT": "1"}, "EDGEBED_PROT: is unknown; did you mean EDGEBED_PORT?"),
+        ({"EDGEBED_PORT": "many"}, "EDGEBED_PORT: 'many' is not allowed; give a whole number"),
+        ({"EDGEBED_PORT": "70000"}, "EDGEBED_PORT: '70000' is not allowed"),
+        (
+            {"EDGEBED_CONTROLLER": "controller"},
+            "EDGEBED_CONTROLLER: 'controller' is not allowed; give http://HOST:PORT",
+        ),
+        ({"EDGEBED_LOG_LEVEL": "loud"}, "EDGEBED_LOG_LEVEL: 'loud' is not allowed; give debug"),
+        ({"EDGEBED_TOKEN_FILE": "/nowhere/token"}, "EDGEBED_TOKEN_FILE: '/nowhere/token' cannot be read"),
+        ({"EDGEBED_TOKEN": "a", "EDGEBED_TOKEN_FILE": "/dev/null"}, "EDGEBED_TOKEN: is given twice"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_its_name_and_remedy(environment, expected):
+    with pytest.raises(SettingsError, match="^") as caught:
+        read_settings("edge-node", environment)
+    assert expected in str(caught.value)
+
+
+def test_variables_of_tests_and_of_other_programs_are_nobodys_settings():
+    assert read_settings("trainer", {"EDGEBED_TEST_MYSQL_URL": "x", "PATH": "/bin"}).port == 8083
