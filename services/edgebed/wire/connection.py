@@ -114,6 +114,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected."""
         self._transport = cast(asyncio.Transport, transport)
+        # uvloop gathers what is below this mark until the end of the loop's turn, all connections behind one another.
+        self._transport.set_write_buffer_limits(high=0)
         self._used = self._loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
