@@ -1,7 +1,7 @@
 """A client's connection: one request at a time, one answer to each.
 
-The answer's head is compared with the one before: a peer says nearly the same each time, and only what changed is parsed. A timer
-is set once for many requests: it looks at the deadline when it rings, and is set again only if one is left.
+The answer's head is compared with the one before: a peer says nearly the same each time, and only what changed is parsed. A
+timer is set once for many requests: it looks at the deadline when it rings, and is set again only if one is left.
 """
 
 import asyncio
