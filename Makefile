@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 SCALE ?= small
+MESSAGES := services/edgebed/wire/generated
 # An index for torch without CUDA, e.g. PyTorch's own for the CPU: make setup TORCH_INDEX=https://...
 TORCH_INDEX ?=
 LOCKS := requirements/dev.txt requirements/torch.txt
@@ -48,7 +49,7 @@ check: setup ## lint, types, import contracts, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory generate
-	@git diff --exit-code --stat -- docs deploy || { echo "generated files differ: commit what 'make generate' wrote" >&2; exit 1; }
+	@git diff --exit-code --stat -- docs deploy $(MESSAGES) || { echo "generated files differ: commit what 'make generate' wrote" >&2; exit 1; }
 
 format: setup ## format the code
 	$(BIN)/ruff format .
@@ -58,6 +59,7 @@ generate: setup ## make the generated files again
 	$(BIN)/python -m edgebed.experiment.reference docs/specification.md
 	$(BIN)/python -m scripts.lifecycle
 	$(BIN)/python -m scripts.settings_table docs/settings.md
+	$(BIN)/python -m grpc_tools.protoc -I proto/edgebed/v1 --python_out=$(MESSAGES) --pyi_out=$(MESSAGES) testbed.proto
 
 bench: setup ## run the benchmarks, print a table, write build/bench.json
 	$(BIN)/python -m tests.benchmarks

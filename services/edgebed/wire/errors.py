@@ -1,0 +1,37 @@
+"""What can go wrong with a peer, and who can put it right.
+
+PeerError        a request was not answered as hoped; the message names address, path and reason
+  PeerAway       nobody there: refused, reset, no route, or something that does not speak our HTTP. Try again later.
+  PeerSilent     connected, but no answer within the time. The request may have been handled.
+  PeerRefused    answered with a status outside 2xx. The same request will be refused again, unless the status says
+                 otherwise (5xx, 429); `problem` says what to change.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class PeerError(Exception):
+    """A request to a peer was not answered as hoped."""
+
+
+class PeerAway(PeerError):
+    """Nobody who speaks our protocol is at the address, or they left before they had answered."""
+
+
+class PeerSilent(PeerError):
+    """The peer did not answer within the time."""
+
+
+class PeerRefused(PeerError):
+    """The peer answered with a status outside 2xx."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any], where: str = "") -> None:
+        """`problem` is the body after RFC 9457 (title, status, detail), as far as the peer sent one."""
+        self.status, self.problem, self.where = status, dict(problem), where
+        said = ": ".join(str(self.problem[key]) for key in ("title", "detail") if self.problem.get(key))
+        super().__init__(f"{where}{': ' if where else ''}{status} {said or 'without a reason'}")
+
+    def __reduce__(self) -> tuple[type["PeerRefused"], tuple[int, dict[str, Any], str]]:
+        # Exceptions are pickled as type(*args), and args is the message.
+        return type(self), (self.status, self.problem, self.where)
