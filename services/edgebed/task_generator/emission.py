@@ -71,6 +71,7 @@ class Emission:
             "emitted": self.emitted,
             "total": self.plan.tasks,
             "latenessSeconds": quantiles(self.lateness_s),
+            "slotLatenessSeconds": [round(late, 7) for late in self.lateness_s],
             "failedTasks": self.failed.total(),
             "failedNodes": [
                 {"node": node, "tasks": count, "reason": self.reasons[node]}

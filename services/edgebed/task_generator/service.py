@@ -61,7 +61,7 @@ class Generator:
     def progress(self) -> dict[str, Any]:
         """The current episode, or the last one, as JSON."""
         if self.emission is None:
-            return {"run": None, "episode": None, "emitted": 0, "total": 0, "failedTasks": 0, "failedNodes": [], "done": True}
+            return {"run": None, "episode": None, "emitted": 0, "total": 0, "failedNodes": [], "done": True}
         return self.emission.progress()
 
     def stop(self) -> dict[str, Any]:

@@ -82,12 +82,18 @@ def test_a_silent_node_holds_nobody_up(run):
     """A node that accepts connections and never answers costs the others no lateness."""
 
     async def body(world):
-        silent = await asyncio.start_server(lambda *_: asyncio.sleep(30), "127.0.0.1", 0)
+        async def listen(reader, writer):
+            await reader.read(-1)  # until the generator gives up
+            writer.close()
+
+        silent = await asyncio.start_server(listen, "127.0.0.1", 0)
         addresses = [world.addresses[0], f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}", world.addresses[2]]
         message = plan(addresses, slots=5)
         await begin(world, message)
         answer = await done(world)
+        await world.generator.close()
         silent.close()
+        await silent.wait_closed()
         assert [(failed["node"], failed["tasks"]) for failed in answer["failedNodes"]] == [(1, 4)]
         for node in (0, 2):
             for at, task in world.nodes[node].arrived:
