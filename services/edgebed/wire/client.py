@@ -61,6 +61,12 @@ class Peer:
         start = b"%b%d\r\n\r\n%b" % (self._heads.get(path) or self._head(path), length, frame)
         return Upload(connection, path, start, payload_bytes)
 
+    async def open(self) -> None:
+        """Has a connection ready for the next request, if none is and the limit allows it. Raises PeerError."""
+        if self._idle or len(self._open) + self._opening >= self._limit:
+            return
+        self._released(await self._connect("", asyncio.get_running_loop().time() + self._connect_timeout_s))
+
     async def close(self) -> None:
         """Closes all connections; requests under way fail with PeerAway."""
         self._closed = True

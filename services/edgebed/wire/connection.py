@@ -1,7 +1,7 @@
 """A client's connection: one request at a time, one answer to each.
 
-The answer's head is compared with the one before: a peer says nearly the same each time, and only what changed is parsed. A timer
-is set once for many requests: it looks at the deadline when it rings, and is set again only if one is left.
+The answer's head is compared with the one before: a peer says nearly the same each time, and only what changed is parsed. A
+timer is set once for many requests: it looks at the deadline when it rings, and is set again only if one is left.
 """
 
 import asyncio
@@ -114,6 +114,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected."""
         self._transport = cast(asyncio.Transport, transport)
+        # uvloop gathers what is below this mark until the end of the loop's turn, all connections behind one another.
+        self._transport.set_write_buffer_limits(high=0)
         self._used = self._loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
