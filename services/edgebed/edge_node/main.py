@@ -1,8 +1,6 @@
 """The edge node as a process: listens, registers, serves until it is told to stop."""
 
 import asyncio
-import contextlib
-import logging
 import mmap
 import os
 import socket
@@ -15,13 +13,11 @@ from edgebed.edge_node.service import EdgeNode
 from edgebed.emulation.clock import Clock
 from edgebed.settings import Settings
 from edgebed.stores.artefacts import open_artefacts
-from edgebed.stores.coordination import HttpCoordinator
+from edgebed.wire.heartbeat import Heartbeat
 from edgebed.wire.server import serve as serve_http
 
 PAYLOAD_BYTES = 1 << 20
 DRAIN_S = 2.0
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,14 +51,12 @@ async def serve(
     await server.start()
     registration = None
     if settings.controller is not None:
-        coordinator = HttpCoordinator(settings.controller, token=settings.token)
-        registration = coordinator.keep_registered("edge-node", settings.node, settings.advertise, {})
+        registration = Heartbeat("edge-node", settings.node, settings.advertise, settings.controller, settings.token)
     try:
         await stop.wait()
     finally:
         if registration is not None:
-            with contextlib.suppress(Exception):
-                await registration.stop()
+            await registration.stop()
         await server.stop(DRAIN_S)
         await node.close()
         clock.close()

@@ -68,7 +68,8 @@ class EdgeNode:
         """Puts a configuration in use. Raises Refused during an episode, EnvironmentFault for a missing program."""
         if self.episode is not None and not self.episode.closed:
             raise Refused(f"episode {self.episode.episode} runs; finish it first")
-        application = build_application(configuration.application)
+        application = build_application(configuration.application.kind, self.clock)
+        application.broken = lambda fault: self._break(str(fault))
         await application.prepare()
         await self._release()
         context = configuration.context()
@@ -127,6 +128,7 @@ class EdgeNode:
             log=self.recorder,
             measurements=self.measured,
             announce=self._announce,
+            fault=self._break,
         )
         limit = context.mask_coefficient * float(context.network.cores[configuration.node]) / 4
         key = int(start.decision_key) % 2**64
