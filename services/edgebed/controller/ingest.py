@@ -125,7 +125,9 @@ def row_of(record: pb.TaskRecord) -> Row:
     """A record as a row of the log, in the order of `task_log.COLUMNS`. Raises ValueError for what no task has."""
     task = record.task
     if not task.run or len(task.run) > 200:
-        raise ValueError(f"task {task.number}: run {task.run!r:.40} is not allowed; give a name of at most 200 characters")
+        raise ValueError(
+            f"task {task.number}: run {task.run!r:.40} is not allowed; give a name of at most 200 characters"
+        )
     for name in _NUMBERS:
         if not (math.isfinite(value := getattr(task, name)) and value > 0):
             raise ValueError(f"task {task.number}: {name} {value!r} is not allowed; give a finite number over 0")
@@ -175,5 +177,7 @@ def _instant(record: pb.TaskRecord, name: str) -> float | None:
         return None
     value = float(getattr(record, name))
     if not math.isfinite(value):
-        raise ValueError(f"task {record.task.number}: {name} {value!r} is not allowed; give a finite number, or leave it out")
+        raise ValueError(
+            f"task {record.task.number}: {name} {value!r} is not allowed; give a finite number, or leave it out"
+        )
     return value

@@ -1,5 +1,6 @@
 """Registry and configuration over HTTP: the embedded coordinator, for services that were given the controller's address.
 
+POST        /v1/heartbeats                   hot: register, or still be there, as services do every second
 PUT, DELETE /v1/registry/{service}/{name}    register and heartbeat, or leave
 GET         /v1/registry/{service}           who was heard of lately
 PUT         /v1/configuration/{key}          publish
@@ -9,14 +10,18 @@ GET         /v1/configuration/{key}          read; with `after` and `waitSeconds
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from edgebed.experiment.document import Document
 from edgebed.stores.coordination import Coordinator
+from edgebed.wire.heartbeat import PATH
+from edgebed.wire.problems import Problem
+from edgebed.wire.server import HotRoutes
 
 LONGEST_WAIT_S = 30.0
 
-Word = Annotated[str, Path(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=200)]
+_WORD = r"^[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?$"
+Word = Annotated[str, Path(pattern=_WORD, max_length=200)]
 Key = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=200)]
 Text = Annotated[str, Field(max_length=200)]
 
@@ -28,6 +33,15 @@ class Registration(Document):
     """Under which others reach it: http://HOST:PORT."""
     metadata: Annotated[dict[Text, Text], Field(max_length=20)] = {}
     """What else they may want to know."""
+
+
+class Heartbeat(Registration):
+    """The same with whose it is."""
+
+    service: Annotated[str, Field(pattern=_WORD, max_length=200)]
+    """Kind of service: edge-node, task-generator or trainer."""
+    name: Annotated[str, Field(pattern=_WORD, max_length=200)]
+    """Of the instance."""
 
 
 class Configuration(Document):
@@ -80,3 +94,18 @@ def registry_routes(coordinator: Coordinator) -> APIRouter:
         return {"key": entry.key, "text": entry.text, "version": entry.version}
 
     return routes
+
+
+def heartbeat_routes(coordinator: Coordinator) -> HotRoutes:
+    """The hot path of the registry."""
+
+    def beat(body: bytes, content_type: str | None) -> bytes:
+        try:
+            heard = Heartbeat.model_validate_json(body)
+        except ValidationError as error:
+            detail = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
+            raise Problem(422, "Not allowed", detail) from error
+        coordinator.register(heard.service, heard.name, heard.address, heard.metadata)
+        return b""
+
+    return HotRoutes(unary={PATH: beat})

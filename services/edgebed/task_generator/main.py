@@ -1,14 +1,13 @@
 """The task generator as a process: listens, registers, serves until it is told to stop."""
 
 import asyncio
-import contextlib
 import socket
 
 from edgebed.emulation.clock import Clock
 from edgebed.settings import Settings
-from edgebed.stores.coordination import HttpCoordinator
 from edgebed.task_generator.app import create_app, hot_routes
 from edgebed.task_generator.service import Generator
+from edgebed.wire.heartbeat import Heartbeat
 from edgebed.wire.server import serve as serve_http
 
 DRAIN_S = 2.0
@@ -25,14 +24,13 @@ async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | N
     await server.start()
     registration = None
     if settings.controller is not None:
-        coordinator = HttpCoordinator(settings.controller, token=settings.token)
-        registration = coordinator.keep_registered("task-generator", "task-generator", settings.advertise, {})
+        name = settings.advertise.removeprefix("http://")
+        registration = Heartbeat("task-generator", name, settings.advertise, settings.controller, settings.token)
     try:
         await stop.wait()
     finally:
         if registration is not None:
-            with contextlib.suppress(Exception):  # the controller may be gone before us
-                await registration.stop()
+            await registration.stop()
         await server.stop(DRAIN_S)
         await generator.close()
         clock.close()

@@ -1,6 +1,7 @@
 """The generator of one process: one episode at a time, and the connections to the nodes, kept from episode to episode."""
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -89,9 +90,8 @@ async def _open(peers: list[Peer]) -> None:
     """Connections are there before the first slot begins, so that it does not pay for opening them."""
 
     async def one(peer: Peer) -> None:
-        try:
+        # A request without a task is refused, over a connection that is open then; who is away is named with its first task.
+        with contextlib.suppress(PeerError):
             await peer.post(ARRIVALS, b"", timeout_s=OPEN_S)
-        except PeerError:  # no task is refused over an open connection; who is away is named when a task is not taken
-            pass
 
     await asyncio.gather(*(one(peer) for peer in peers))
