@@ -1,7 +1,7 @@
 """The nodes of one network: all asked at once, and who does not answer for long enough is lost.
 
-A call is repeated while a node does not answer, so what is asked here must bear being asked twice. A node is lost once it has not
-answered for `LOSS_S`. Being lost is not for ever: one that was started again is found, and told everything anew.
+A call is repeated while a node does not answer, so what is asked here must bear being asked twice. A node is lost once it
+has not answered for `LOSS_S`. Being lost is not for ever: one that was started again is found, and told everything anew.
 """
 
 import time

@@ -31,7 +31,7 @@ class Registration(Document):
 
     address: Annotated[str, Field(pattern=r"^http://[^/\s]+:\d{1,5}$", max_length=300)]
     """Under which others reach it: http://HOST:PORT."""
-    metadata: Annotated[dict[Text, Text], Field(max_length=20)] = {}
+    metadata: Annotated[dict[Text, Text], Field(max_length=20, default_factory=dict)]
     """What else they may want to know."""
 
 
@@ -99,7 +99,7 @@ def registry_routes(coordinator: Coordinator) -> APIRouter:
 def heartbeat_routes(coordinator: Coordinator) -> HotRoutes:
     """The hot path of the registry."""
 
-    def beat(body: bytes, content_type: str | None) -> bytes:
+    def beat(body: bytes, _: str | None) -> bytes:
         try:
             heard = Heartbeat.model_validate_json(body)
         except ValidationError as error:

@@ -5,8 +5,8 @@
     testbed.deploy(Decider("ratc"))               # acknowledged by every node
     played = testbed.play(tasks, "phase", 0)      # one episode, in the log
 
-An episode that the log has under (run, phase, position) is not played again: that is how a controller that was killed goes on in
-the middle of a phase. One that was begun and not finished is played anew under another number.
+An episode that the log has under (run, phase, position) is not played again: that is how a controller that was killed goes
+on in the middle of a phase. One that was begun and not finished is played anew under another number.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from edgebed.controller.deployment import Decider, configure, deploy
@@ -136,7 +137,7 @@ class Testbed:
         told = {**(about or {}), "modelVersion": self._version, "scheduler": self._decider.kind}
         number = self.store.register(self.run, phase, position, told)
         self._ingest.watch(self.run, number)
-        fleet, watch, generator = self._opened()
+        fleet, watch, _ = self._opened()
         before = dict(fleet.lost)
         try:
             plan, begins = self._begin(tasks, number)
@@ -157,7 +158,7 @@ class Testbed:
             raise
         self._ingest.flush(FLUSH_S)
         lost = missing(plan, self.store.tasks_of(self.run, number))
-        gone = {node: reason for node, reason in fleet.lost.items()}
+        gone = dict(fleet.lost)
         if lost and gone:
             at_s = (noticed or time.monotonic()) - begins
             self._ingest.put(lost_rows(plan, lost, at_s, self._version))
@@ -178,7 +179,7 @@ class Testbed:
             plan = plan_of(tasks, self.run, number, starts_ns, [node.address for node in fleet.nodes])
             body = {**_name(plan), "startsAtUnixNs": starts_ns, "slots": plan.slots, "decisionKey": key}
             try:
-                fleet.ask(lambda _, node: _begin_at(node, body))
+                fleet.ask(partial(_begin_at, body))
                 self._mind_losses()
                 if time.time_ns() < starts_ns:
                     generator.send("/v1/episodes", plan.SerializeToString())
@@ -370,7 +371,7 @@ def _name(plan: pb.EpisodePlan) -> dict[str, Any]:
     return {"run": plan.run, "episode": plan.episode}
 
 
-def _begin_at(node: Remote, body: dict[str, Any]) -> None:
+def _begin_at(body: dict[str, Any], _: int, node: Remote) -> None:
     """Begins an episode at a node; one that has begun it already, because it was asked twice, has done so."""
     try:
         node.post("/v1/episodes", body)
