@@ -34,6 +34,10 @@ class Fleet:
         """Nodes that are not lost."""
         return [node for node in range(len(self.nodes)) if node not in self.lost]
 
+    def still(self, nodes: Iterable[int]) -> list[int]:
+        """Those of the nodes that are not lost."""
+        return [node for node in nodes if node not in self.lost]
+
     def ask(self, call: Callable[[int, Remote], T], nodes: Iterable[int] | None = None) -> dict[int, T]:
         """The answers of the nodes (all that are not lost), at once; who does not answer is lost.
 

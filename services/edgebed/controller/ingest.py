@@ -37,6 +37,7 @@ class Ingest:
         self._changed = threading.Condition()
         self._watched: tuple[str, int] | None = None
         self._ended: dict[int, int] = {}
+        self._reasons: dict[int, str] = {}
         self._latest = 0.0
         self.records = self.refused = 0
         """Records taken, and batches refused, since the process began."""
@@ -60,13 +61,19 @@ class Ingest:
     def watch(self, run: str, episode: int) -> None:
         """From now on, records of this episode are counted."""
         with self._changed:
-            self._watched, self._ended, self._latest = (run, episode), {}, time.monotonic()
+            self._watched, self._ended, self._reasons = (run, episode), {}, {}
+            self._latest = time.monotonic()
 
     def ended(self) -> dict[str, int]:
         """Tasks of the watched episode by status."""
         with self._changed:
             statuses = list(self._ended.values())
         return {state.label: statuses.count(int(state)) for state in OUTCOMES}
+
+    def reasons(self) -> dict[int, str]:
+        """Why tasks of the watched episode failed, where that was not their luck."""
+        with self._changed:
+            return dict(self._reasons)
 
     def wait(self, total: int, timeout_s: float) -> bool:
         """Whether `total` tasks of the watched episode ended within the time."""
@@ -105,6 +112,8 @@ class Ingest:
                     new += 1
                 elif task.number not in self._ended:
                     self._ended[task.number] = record.status
+                    if record.reason:
+                        self._reasons[task.number] = record.reason
                     new += 1
             if new:
                 self._latest = time.monotonic()

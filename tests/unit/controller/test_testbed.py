@@ -28,7 +28,7 @@ def opened(world):
 
 def test_every_task_of_an_episode_is_in_the_log(world):
     testbed, tasks = opened(world), tasks_of(world)
-    number = testbed.play(tasks, "phase", 0)
+    number = testbed.play(tasks, "phase", 0).episode
     log = world.store.read("run-1", [number])
     slot, source = np.nonzero(tasks.arrives[0])
     assert log.slot.tolist() == slot.tolist()
@@ -49,7 +49,7 @@ def test_a_scheduler_is_told_once_and_again_when_it_changes(world):
     assert testbed.deploy(Decider("ratc")) == first
     assert testbed.deploy(Decider("local")) == first + 1
     assert {node.scheduler.version for node in world.alive.values()} == {first + 1}
-    number = testbed.play(tasks_of(world), "phase", 0)
+    number = testbed.play(tasks_of(world), "phase", 0).episode
     log = world.store.read("run-1", [number])
     assert (log.source == log.destination).all()
 
@@ -70,7 +70,7 @@ def test_with_continue_a_lost_nodes_tasks_fail_and_it_goes_on(make_world):
     testbed, tasks = opened(world), tasks_of(world)
     timer = threading.Timer(0.4, world.kill, [1])
     timer.start()
-    number = testbed.play(tasks, "phase", 0)
+    number = testbed.play(tasks, "phase", 0).episode
     timer.join()
     log = world.store.read("run-1", [number])
     assert len(log) == int(tasks.arrives.sum())
@@ -78,10 +78,10 @@ def test_with_continue_a_lost_nodes_tasks_fail_and_it_goes_on(make_world):
     assert lost > 0
     assert (log.status == TaskState.FAILED).sum() >= lost
     assert list(testbed.played("phase")[0].result["lostNodes"]) == ["1"]
-    again = testbed.play(tasks_of(world, 1), "phase", 1)  # without it from the start
+    again = testbed.play(tasks_of(world, 1), "phase", 1).episode  # without it from the start
     assert len(world.store.read("run-1", [again])) == int(tasks_of(world, 1).arrives.sum())
     world.start_again(1)
-    third = testbed.play(tasks_of(world, 2), "phase", 2)
+    third = testbed.play(tasks_of(world, 2), "phase", 2).episode
     assert world.store.reasons("run-1", [third]) == {}
     assert testbed.lost() == {}
 
@@ -91,7 +91,7 @@ def test_a_node_that_was_started_again_between_episodes_is_told_anew(world):
     testbed.play(tasks_of(world), "phase", 0)
     world.kill(2)
     world.start_again(2)
-    number = testbed.play(tasks_of(world, 1), "phase", 1)
+    number = testbed.play(tasks_of(world, 1), "phase", 1).episode
     assert len(world.store.read("run-1", [number])) == int(tasks_of(world, 1).arrives.sum())
     assert world.store.reasons("run-1", [number]) == {}
 
@@ -109,14 +109,14 @@ def test_stopping_ends_the_episode_everywhere(world):
 
 def test_a_new_controller_finds_nodes_in_the_middle_of_an_episode(world):
     """One that was killed leaves its episode running; the next one ends it, and plays its own."""
-    testbed = opened(world)
-    fleet = testbed._fleet
+    opened(world)
+    nodes = [world.caller.to(served.name, served.address) for served in world.nodes]
     body = {"run": "run-0", "episode": 7, "startsAtUnixNs": time.time_ns() + 10**8, "slots": 100, "decisionKey": "5"}
-    for node in fleet.nodes:
+    for node in nodes:
         node.post("/v1/episodes", body)
     other = world.make_testbed()
     other.open(world.setting, SYNTHETIC)
     other.deploy(RATC)
-    number = other.play(tasks_of(world), "phase", 0)
+    number = other.play(tasks_of(world), "phase", 0).episode
     other.close()
     assert len(world.store.read("run-1", [number])) == int(tasks_of(world).arrives.sum())
