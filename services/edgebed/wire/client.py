@@ -32,12 +32,14 @@ class Peer:
     ) -> None:
         """`address` is http://host:port. At most `limit` requests are under way at once; others wait."""
         parts = urlsplit(address)
-        if parts.scheme != "http" or parts.hostname is None or parts.path not in ("", "/") or parts.query:
+        _, _, port = parts.netloc.rpartition(":")
+        good = parts.scheme == "http" and port.isdigit() and int(port) < 65536
+        if not good or not parts.hostname or parts.path not in ("", "/") or parts.query:
             raise ValueError(f"address {address!r} is not allowed; give http://HOST:PORT")
         if token is not None and not (token.isascii() and token.isprintable()):
             raise ValueError("token is not allowed; give printable ASCII")
         self.address = address.rstrip("/")
-        self._host, self._port = parts.hostname, parts.port or 80
+        self._host, self._port = parts.hostname or "", int(port)
         bearer = "" if token is None else f"authorization: Bearer {token}\r\n"
         self._fields = f" HTTP/1.1\r\nhost: {parts.netloc}\r\n{bearer}content-type: {PROTOBUF}\r\ncontent-length: "
         self._heads: dict[str, bytes] = {}

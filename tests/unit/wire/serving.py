@@ -131,7 +131,7 @@ def service(told: Told) -> tuple[FastAPI, HotRoutes]:
         await asyncio.Event().wait()
         return b""
 
-    routes = HotRoutes({"/v1/probe": probe, "/v1/slow": slow, "/v1/stuck": stuck, "/v1/echo": lambda body, kind: body})
+    routes = HotRoutes({"/v1/probe": probe, "/v1/slow": slow, "/v1/stuck": stuck, "/v1/echo": lambda body, _: body})
     routes.uploads["/v1/tasks"] = lambda head, count: Receiver(told, head, count)
     routes.largest["/v1/echo"] = 4 << 20
     return app, routes

@@ -58,9 +58,7 @@ def test_hot_and_ordinary_requests_follow_each_other_on_one_connection():
         request("/v1/tasks", upload_body(pb.TaskHeader(source=7, run="r" * 200), b"payload")),
         request("/v1/items", ITEM, JSON_FIELD, method="PUT"),
         b"POST /v1/probe HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
-        + b"3\r\n"
-        + probe()[:3]
-        + b"\r\n0\r\n\r\n",
+        b"3\r\n" + probe()[:3] + b"\r\n0\r\n\r\n",
     ],
     ids=["unary", "upload", "ordinary", "odd"],
 )
