@@ -92,7 +92,9 @@ def run(inbox: Inbox, number: int, command: list[str]) -> None:
             preexec_fn=_die_with_parent,  # noqa: PLW1509  # this process has one thread
         )
     except OSError as error:
-        finish(number, 0.0, f"{command[0]} cannot be started ({error.strerror}); install it, or use another application")
+        finish(
+            number, 0.0, f"{command[0]} cannot be started ({error.strerror}); install it, or use another application"
+        )
         return
     assert process.stderr is not None  # a pipe
     said = b""
