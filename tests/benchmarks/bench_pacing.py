@@ -1,7 +1,7 @@
 """How exactly a link keeps its rate: ten at once, from one process to another, over the real client and server.
 
-A transfer takes s / r. Measured is the receiver's last byte minus the planned beginning; the error is its distance from s / r, as
-a share of s / r. Sizes and rates are those of the paper's testbed.
+A transfer takes s / r. Measured is the receiver's last byte minus the planned beginning; the error is its distance from
+s / r, as a share of s / r. Sizes and rates are those of the paper's testbed.
 
     python -m tests.benchmarks pacing
 """
@@ -54,7 +54,7 @@ class _Receiver:
 def _receive(pipe: Connection) -> None:
     async def main() -> None:
         ended: dict[int, float] = {}
-        routes = HotRoutes(uploads={"/v1/tasks": lambda head, size: _Receiver(*_HEAD.unpack(head), ended)})
+        routes = HotRoutes(uploads={"/v1/tasks": lambda head, _: _Receiver(_HEAD.unpack(head)[0], ended)})
         server = serve(FastAPI(), routes, ("127.0.0.1", 0))
         await server.start()
         pipe.send(server.address)

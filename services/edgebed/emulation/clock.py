@@ -22,7 +22,6 @@ from collections.abc import Callable
 from edgebed.emulation.alarm import Alarm, make_alarm
 from edgebed.emulation.lateness import Lateness
 
-
 WATCH_S = 70e-6
 """How long before an exact call the process wakes; what a wake-up takes, most of the time."""
 

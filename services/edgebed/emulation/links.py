@@ -6,8 +6,7 @@ The schedule is absolute: a piece that was written late is followed by a longer 
 has to be on time, so it is kept short, and the pieces before it give way to it (`clock`).
 
     waiting --begins--> opening --connected--> flowing --last byte--> ended: sent
-       \\---------------------\\----------------------\\---cut_after_s--> ended: cut
-        \\---------------------\\----------------------\\---peer gone----> ended: lost
+    any of these: --cut_after_s--> ended: cut; --peer gone--> ended: lost; --stop()--> nothing is told
 
 A transfer that fails is cut by resetting the connection: the receiver sees bytes end, as with a real broken link. Its last byte
 is never written, however late the cut is noticed. A connection is opened ahead, and again at once after a cut, so that
