@@ -78,7 +78,7 @@ class Clock:
         return time.monotonic()
 
     def at(self, instant: float, call: Callable[[], None], *, patient: bool = False, exact: bool = False) -> Timer:
-        """Calls back at an instant, from the event loop; in its next round for one that has passed."""
+        """Calls back at an instant, from the event loop; soon for one that has passed, but never within this call."""
         timer = Timer(instant, call, self.now(), instant - WATCH_S if exact else instant)
         self._asked += 1
         heapq.heappush(self._patient if patient else self._urgent, (instant, self._asked, timer))
@@ -130,11 +130,12 @@ class Clock:
 
     def _watch(self, timer: Timer) -> None:
         """Until an instant that is about to come."""
-        now, instant = self.now, timer.instant
-        while timer.pending and now() < instant:
-            pass
         if not timer.pending:
             self._drop_cancelled(self._urgent)
+            return
+        now, instant = self.now, timer.instant
+        while now() < instant:
+            pass
 
     def _make(self, heap: _Heap, now: float) -> None:
         """The first call of a heap. What it raises is the loop's to report, as for its own timers."""

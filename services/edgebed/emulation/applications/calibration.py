@@ -1,7 +1,7 @@
 """What a conversion costs on this machine: measured once, and kept with what it depends on.
 
-The cost of a profile is the processor time that ffmpeg takes for it, the least of a few runs, because whatever disturbs a run
-only adds to it. Together with the size of the clip it makes a task: c = cost * frequency of a core, s = bytes read.
+The cost of a profile is the processor time that ffmpeg takes for it. Together with the size of the clip it makes a task:
+c = cost * frequency of a core, s = bytes read.
 
     {"manifest": {"ffmpeg": "...", "processor": "...", "conversions": sha256, ...},
      "profiles": [{"profile": 1, "name": "1080p60-1080p30-2s", "cpuSeconds": 1.9, "inputBytes": 2400000}, ...]}
@@ -32,7 +32,6 @@ from edgebed.emulation.applications.videos import (
 from edgebed.experiment.errors import EnvironmentFault
 from edgebed.experiment.files import canonical, write_atomically
 
-RUNS = 2
 FILE = "calibration.json"
 
 
@@ -60,7 +59,7 @@ def calibrate(
 ) -> list[Cost]:
     """The cost of every conversion; measured only if this machine has not measured it before. Raises EnvironmentFault.
 
-    `progress(done, all)` is told while it measures, which takes about two minutes for all conversions.
+    `progress(done, all)` is told while it measures, which takes about a minute for all conversions.
     """
     with locked(folder):
         make_clips(program, folder)
@@ -87,10 +86,6 @@ def input_bytes(folder: Path, conversion: Conversion) -> int:
 def _measure(program: str, folder: Path, conversion: Conversion) -> float:
     """Seconds of processor time."""
     command = convert_command(program, folder, conversion)
-    return min(_cpu_s(command) for _ in range(RUNS))
-
-
-def _cpu_s(command: list[str]) -> float:
     process = subprocess.Popen(  # noqa: S603  # ours, without a shell
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )

@@ -23,26 +23,28 @@ from edgebed.experiment.files import faults
 
 CLIP_S = 10
 """Length of a clip; a task converts its first 2 to 10 seconds."""
-LENGTHS_S = (2, 4, 6, 8, 10)
+LENGTHS_S = (2, 5, 10)
 _CLIP_LIMIT_S = 600.0
 
 
 @dataclass(frozen=True)
 class Format:
-    """Size and frame rate of a video."""
+    """Size, frame rate and data rate of a video."""
 
     name: str
     width: int
     height: int
     frames_per_s: int
+    bits_per_s: int
+    """Of its clip; what cameras of this format send."""
 
 
 FORMATS = (
-    Format("1080p60", 1920, 1080, 60),
-    Format("1080p30", 1920, 1080, 30),
-    Format("720p60", 1280, 720, 60),
-    Format("720p30", 1280, 720, 30),
-    Format("480p30", 854, 480, 30),
+    Format("1080p60", 1920, 1080, 60, 6_000_000),
+    Format("1080p30", 1920, 1080, 30, 4_000_000),
+    Format("720p60", 1280, 720, 60, 3_500_000),
+    Format("720p30", 1280, 720, 30, 2_500_000),
+    Format("480p30", 854, 480, 30, 1_000_000),
 )
 """From the richest to the poorest."""
 
@@ -109,7 +111,7 @@ def convert_command(program: str, folder: Path, what: Conversion) -> list[str]:
         video = video.filter("scale", target.width, target.height)
     if source.frames_per_s != target.frames_per_s:
         video = video.filter("fps", target.frames_per_s)
-    stream = video.output(os.devnull, format="matroska", vcodec="libx264", preset="veryfast", threads=1)
+    stream = video.output(os.devnull, format="matroska", vcodec="libx264", preset="ultrafast", threads=1)
     return _compiled(program, stream.global_args("-filter_complex_threads", "1"))
 
 
@@ -131,7 +133,12 @@ def _make_clip(program: str, source: Format, path: Path) -> None:
         os.close(handle)
         try:
             video = ffmpeg.input(pattern, format="lavfi").output(
-                temporary, vcodec="libx264", preset="ultrafast", pix_fmt="yuv420p", threads=1
+                temporary,
+                vcodec="libx264",
+                preset="superfast",
+                pix_fmt="yuv420p",
+                threads=1,
+                video_bitrate=source.bits_per_s,
             )
             _output(_compiled(program, video), limit_s=_CLIP_LIMIT_S)
             Path(temporary).replace(path)
