@@ -59,7 +59,7 @@ def calibrate(
 ) -> list[Cost]:
     """The cost of every conversion; measured only if this machine has not measured it before. Raises EnvironmentFault.
 
-    `progress(done, all)` is told while it measures, which takes about a minute for all conversions.
+    `progress(done, all)` is told while it measures, which takes two minutes or more for all conversions.
     """
     with locked(folder):
         make_clips(program, folder)
