@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgebed.emulation.clock import Clock
-from edgebed.emulation.links import PacedLink
+from edgebed.emulation.links import PacedLink, TransferEnd
 from edgebed.wire.client import Peer
 from edgebed.wire.errors import PeerAway, PeerRefused
 from edgebed.wire.problems import Problem
@@ -33,7 +33,7 @@ class Received:
     refuse: str = ""
     pieces: list[tuple[float, int]] = field(default_factory=list)
     """(instant, bytes so far)."""
-    ended: asyncio.Future = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    ended: asyncio.Future[tuple[str, float]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     """(how, instant)."""
 
     def received(self, count):
@@ -86,7 +86,8 @@ class Bench:
 
 @contextlib.asynccontextmanager
 async def bench(payload=PAYLOAD):
-    clock, transfers = Clock(), []
+    clock = Clock()
+    transfers: list[Received] = []
 
     def receive(head, size):
         if made.refuse == "head":
@@ -109,7 +110,10 @@ async def bench(payload=PAYLOAD):
 
 @contextlib.asynccontextmanager
 async def bare_peer(handle):
-    """A clock and a link to a server of bare sockets; `handle(reader, writer)` is one connection, perhaps one that stays idle."""
+    """A clock and a link to a server of bare sockets.
+
+    `handle(reader, writer)` is one connection, perhaps one that stays idle.
+    """
     tasks = set()
 
     async def connected(reader, writer):
@@ -184,7 +188,7 @@ def test_the_payload_is_repeated_as_it_is():
     assert uvloop.run(main())[-size:] == (bytes(PAYLOAD) * 4)[:size]
 
 
-@pytest.mark.parametrize("cut_after_s", [0.0, 0.013, 0.0999999, 0.1, 5.0])
+@pytest.mark.parametrize("cut_after_s", [0.0, 0.013, 0.0999999, 0.1, 0.3])
 def test_a_failing_transfer_is_cut_at_its_instant_and_never_completes(cut_after_s):
     """Even if its failure instant is, by a rounding, at or after its end."""
 
@@ -209,7 +213,7 @@ def test_a_stopped_transfer_tells_nothing_and_frees_the_link():
 
     async def main():
         async with bench() as b:
-            told = []
+            told: list[TransferEnd] = []
             b.link.send(b"", 1_000_000, 1e6, b.clock.now(), told.append)
             got = await b.receiver()
             assert b.link.busy
@@ -232,7 +236,7 @@ def test_a_transfer_may_be_stopped_before_it_begins(after_s):
 
     async def main():
         async with bench() as b:
-            told = []
+            told: list[TransferEnd] = []
             b.link.send(b"", 1000, 1e6, b.clock.now() + after_s, told.append)
             b.link.stop()
             assert (await b.send(1000, 1e6)).outcome == "sent"

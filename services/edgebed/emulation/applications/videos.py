@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
@@ -95,9 +95,9 @@ def clip_path(folder: Path, source: Format) -> Path:
     return folder / f"{source.name}-{CLIP_S}s.mp4"
 
 
-def make_clips(program: str, folder: Path) -> None:
+def make_clips(program: str, folder: Path, formats: Iterable[Format] = FORMATS) -> None:
     """Makes the clips that are missing in the folder. Raises EnvironmentFault."""
-    for source in FORMATS:
+    for source in formats:
         path = clip_path(folder, source)
         if not path.exists():
             _make_clip(program, source, path)
