@@ -22,7 +22,7 @@ from sqlalchemy.engine import Connection
 
 from edgebed.experiment.errors import Problem, UserError
 from edgebed.stores import log_schema as schema
-from edgebed.stores.database import BUSY_S, REFUSED, Database
+from edgebed.stores.database import BUSY_S, REFUSED, Database, fetch
 from edgebed.stores.log_schema import COLUMNS, STATUSES, LogRecord, Row
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.lifecycle import TaskState
@@ -115,9 +115,9 @@ class TaskLogStore:
             new = 0
             for begin in range(0, len(rows), STATEMENT_ROWS):
                 some = rows[begin : begin + STATEMENT_ROWS]
-                values = tuple(chain.from_iterable(some))
-                if len(values) != len(some) * len(COLUMNS):
+                if set(map(len, some)) != {len(COLUMNS)}:
                     raise ValueError(f"a row has {len(COLUMNS)} values")
+                values = tuple(chain.from_iterable(some))
                 new += connection.exec_driver_sql(self._insert(len(some)), values).rowcount
             return new
 
@@ -258,21 +258,24 @@ class TaskLogStore:
         tasks = schema.tasks.c
         query = select(*(tasks[name] for name in names))
 
-        def work(connection: Connection) -> list[list[Any]]:
+        def work(connection: Connection) -> list[list[NDArray[Any]]]:
             parts = []
-            for episode in episodes:
-                found = connection.execute(query.where(tasks.run == run, tasks.episode == episode))
-                parts.append([tuple(row) for row in found])
+            for position, episode in enumerate(episodes):
+                found = fetch(connection, query.where(tasks.run == run, tasks.episode == episode))
+                values = list(zip(*found, strict=True)) or [()] * len(names)
+                columns = {
+                    name: np.array(column, _KINDS.get(name, np.float64))  # NULL becomes NaN
+                    for name, column in zip(names, values, strict=True)
+                }
+                order = np.lexsort((columns["task"], columns["source"], columns["slot"]))
+                columns["episode"] = np.full(len(found), position, np.int32)
+                parts.append([column[order] for column in columns.values()])
             return parts
 
         parts = self._database.read("cannot be read", work)
-        values = list(zip(*chain.from_iterable(parts), strict=True)) or [()] * len(names)
-        columns: dict[str, NDArray[Any]] = {
-            name: np.array(column, _KINDS.get(name, np.float64)) for name, column in zip(names, values, strict=True)
-        }
-        columns["episode"] = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
-        order = np.lexsort((columns["task"], columns["source"], columns["slot"], columns["episode"]))
-        return {name: column[order] for name, column in columns.items()}
+        if not parts:
+            return {name: np.empty(0, _KINDS.get(name, np.float64)) for name in names}
+        return {name: np.concatenate(columns) for name, columns in zip(names, zip(*parts, strict=True), strict=True)}
 
 
 def _log(columns: Mapping[str, NDArray[Any]]) -> TaskLog:
