@@ -87,7 +87,9 @@ def bench_message() -> list[Result]:
             loop.run(peer.close())
             loop.run(client.aclose())
             count = BASELINE_MESSAGES // at_once * at_once
-            results.append(compare(name, "us", seconds / (MESSAGES // at_once * at_once) * 1e6, baseline / count * 1e6, 5))
+            results.append(
+                compare(name, "us", seconds / (MESSAGES // at_once * at_once) * 1e6, baseline / count * 1e6, 5)
+            )
     return results
 
 

@@ -102,22 +102,31 @@ def validate(
 @app.command()
 def replay(
     cases: Annotated[list[Path], typer.Argument(metavar="CASE.json...", help="tasks with their decisions")],
-    backend: Annotated[str, typer.Option(help="simulator, or virtual: the node core in virtual time")] = "simulator",
+    backend: Annotated[
+        str, typer.Option(help="simulator; virtual: the node core in virtual time; processes: real bytes and time")
+    ] = "simulator",
 ) -> None:
     """Replay tasks with given decisions to their exact fates: one JSON document per case and line.
 
     edgebed replay tests/data/golden/*.json
 
-    edgebed replay case.json --backend virtual
+    edgebed replay case.json --backend processes
     """
     with guarded():
         from edgebed.experiment.errors import Problem, UserError
         from edgebed.runner.replay import BACKENDS, read_case, replay_case
 
-        if backend not in BACKENDS:
-            raise UserError(Problem("--backend", f"{backend!r} cannot replay", f"give {' or '.join(BACKENDS)}"))
-        for path in cases:
-            print(json.dumps(replay_case(read_case(path), backend), allow_nan=False), flush=True)
+        if backend not in (*BACKENDS, "processes"):
+            known = ", ".join((*BACKENDS, "processes"))
+            raise UserError(Problem("--backend", f"{backend!r} cannot replay", f"give one of {known}"))
+        if backend == "processes":
+            from edgebed.processes.replay import replay_on_processes
+
+            answers = replay_on_processes([read_case(path) for path in cases])
+        else:
+            answers = (replay_case(read_case(path), backend) for path in cases)
+        for answer in answers:
+            print(json.dumps(answer, allow_nan=False), flush=True)
 
 
 @app.command()
