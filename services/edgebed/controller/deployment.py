@@ -7,12 +7,13 @@ SHA-256, so that no node can decide with another one.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from edgebed.controller.fleet import Fleet
 from edgebed.controller.remote import Remote, RemoteError
 from edgebed.experiment.quantities import to_document
-from edgebed.runner.setting import Setting
+from edgebed.runner.ground import Decider
+from edgebed.runner.setting import Setting, read_actor
 from edgebed.stores.artefacts import ArtefactStore
 from edgebed.systems.cooperative.actor import ActorWeights
 from edgebed.systems.cooperative.rules import Rules
@@ -25,14 +26,27 @@ MODEL_FILE = "actor.safetensors"
 
 
 @dataclass(frozen=True)
-class Decider:
-    """How nodes decide: a policy of the specification, an actor, or fixed decisions."""
+class Order:
+    """How nodes are to decide: a policy of the specification, an actor, or fixed decisions."""
 
     kind: str
     parameters: dict[str, Any] = field(default_factory=dict)
     actor: ActorWeights | None = None
     decisions: tuple[tuple[int, int, int], ...] | None = None
     """(slot, source, destination) of every task of one episode."""
+
+    @classmethod
+    def of(cls, decider: Decider, setting: Setting) -> Self:
+        """What to tell nodes of a decider; the model of an actor in a file is read. Raises like `Setting.policy`."""
+        if decider.actor is not None:
+            return cls("actor", {}, decider.actor)
+        assert decider.choice is not None  # one of the two
+        parameters = decider.choice.parameters
+        if decider.choice.kind == "actor" and isinstance(model := parameters.pop("model", None), str):
+            actor = read_actor(setting.folder / model)
+            actor.require(setting.observation)
+            return cls("actor", parameters, actor)
+        return cls(decider.choice.kind, parameters)
 
 
 class Disagreement(RemoteError):
@@ -75,18 +89,18 @@ def configure(
 
 def deploy(
     fleet: Fleet,
-    decider: Decider,
+    order: Order,
     artefacts: ArtefactStore,
     run: str,
     version: int,
     nodes: Sequence[int] | None = None,
 ) -> None:
     """Lets every node, or some of them, decide so. Returns once all have acknowledged; raises like `configure`."""
-    body: dict[str, Any] = {"version": version, "kind": decider.kind, "parameters": decider.parameters}
-    if decider.actor is not None:
-        body["model"] = publish(decider.actor, artefacts, run)
-    if decider.decisions is not None:
-        body["decisions"] = decider.decisions
+    body: dict[str, Any] = {"version": version, "kind": order.kind, "parameters": order.parameters}
+    if order.actor is not None:
+        body["model"] = publish(order.actor, artefacts, run)
+    if order.decisions is not None:
+        body["decisions"] = order.decisions
 
     def tell(_: int, node: Remote) -> int:
         return int(node.put("/v1/scheduler", body, timeout_s=DEPLOY_S)["version"])

@@ -1,89 +1,87 @@
-"""The testbed as the runner sees it: episodes of a stream under a policy, as the log of what really happened.
+"""The testbed as the runner sees it: episodes of a stream under a decider, as the log of what really happened.
 
-Episodes that the log has already are not played again. What is being played is named by a key of everything that determines it,
-so the same key after a restart finds the same episodes, and other decisions, tasks or rules never do.
+Episodes that the log has already are not played again, so a phase that was interrupted goes on at the next one; and nodes are
+asked for only when there is something to play. After an evaluation its fidelity is measured, and kept in the run's folder.
 """
 
-import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from edgebed.controller.deployment import Decider
-from edgebed.controller.fidelity import messages_of
+from edgebed.controller.deployment import Order
+from edgebed.controller.fidelity import fidelity, messages_of
 from edgebed.controller.testbed import Testbed
-from edgebed.experiment.files import canonical
-from edgebed.experiment.methods import PolicyChoice
-from edgebed.runner.setting import Setting, read_actor
+from edgebed.experiment.files import canonical, faults, write_atomically
+from edgebed.runner.ground import Decider, Request
+from edgebed.runner.progress import Progress
+from edgebed.runner.setting import Setting
 from edgebed.simulator.rollout import Rollout
 from edgebed.stores.task_log import EpisodeRow
-from edgebed.systems.cooperative.actor import ActorWeights
 from edgebed.systems.cooperative.randomness import Stream
 
-Told = Callable[[EpisodeRow], None]
+FIDELITY = "fidelity"
+"""Folder of a run with a document per evaluation, named by its phase."""
+
+Told = Callable[[Request, EpisodeRow], None]
 
 
-class Player:
-    """Plays for one replicate; the testbed is open for its setting."""
+class TestbedGround:
+    """Plays for one replicate and training seed."""
 
-    def __init__(self, testbed: Testbed, setting: Setting, told: Told) -> None:
-        """`told` hears of every episode, played now or found in the log."""
-        self._testbed, self._setting, self._told = testbed, setting, told
+    __test__ = False  # its name is no wish to be collected by pytest
+    plays_curve = False
 
-    def play(
+    def __init__(
         self,
-        decider: Decider,
-        stream: Stream,
-        episodes: range,
-        *index: int,
-        identity: Any = None,
-        advanced: Callable[[], None] = lambda: None,
-    ) -> tuple[Rollout, list[EpisodeRow]]:
-        """The episodes of a stream under a decider, numbered from 0; `advanced` is called after each.
+        testbed: Testbed,
+        setting: Setting,
+        application: dict[str, Any],
+        folder: Path,
+        told: Told,
+        about: dict[str, Any],
+    ) -> None:
+        """`told` hears of every episode, played now or found in the log; `about` is kept with each, and with its fidelity."""
+        self.setting = setting
+        self._testbed, self._application, self._folder = testbed, application, folder
+        self._told, self._about = told, about
 
-        `identity` says what determines the decisions beyond kind, parameters and model: the code of another package's policy.
-        """
-        phase = self.phase(decider, stream, *index, identity=identity)
-        there = self._testbed.played(phase)
+    def fingerprint(self) -> dict[str, Any]:
+        """As in `Ground`: real nodes, and what a task does there."""
+        return {"ground": "testbed", "application": self._application}
+
+    def play(self, decider: Decider, request: Request, progress: Progress) -> Rollout:
+        """As in `Ground`."""
+        if request.label:
+            progress.started(request.label, request.label, len(request.episodes))
+        order = Order.of(decider, self.setting)
+        there = self._testbed.played(request.phase)
         rows = []
-        for episode in episodes:
-            row = there.get(episode)
-            if row is None:
-                self._testbed.deploy(decider)
-                tasks = self._setting.tasks(stream, range(episode, episode + 1), *index)
-                about = {"stream": stream.name.lower(), "index": list(index), "networkSeed": self._setting.network_seed}
-                row = self._testbed.play(tasks, phase, episode, about)
+        for episode in request.episodes:
+            row = there.get(episode) or self._play(order, request, episode)
             rows.append(row)
-            self._told(row)
-            advanced()
+            self._told(request, row)
+            if request.label:
+                progress.advanced(request.label, 1)
+        results = [row.result or {} for row in rows]
         log = self._testbed.store.read(self._testbed.run, [row.episode for row in rows])
-        return Rollout(log, messages_of(log, [row.result or {} for row in rows])), rows
+        played = Rollout(log, messages_of(log, results))
+        if request.stream is Stream.EVALUATE:
+            tasks = self.setting.tasks(request.stream, request.episodes, *request.index)
+            found = fidelity(self.setting, decider.policy(self.setting), tasks, played, results)
+            self._keep(request, {**self._about, "method": request.method, "phase": request.phase, **found})
+        if request.label:
+            progress.finished(request.label)
+        return played
 
-    def phase(self, decider: Decider, stream: Stream, *index: int, identity: Any = None) -> str:
-        """The key of what is played, with a part that people can read."""
-        actor = None if decider.actor is None else hashlib.sha256(decider.actor.to_bytes()).hexdigest()
-        content = {
-            "setting": self._setting.fingerprint(),
-            "stream": stream.name,
-            "index": list(index),
-            "kind": decider.kind,
-            "parameters": decider.parameters,
-            "actor": actor,
-            "identity": identity,
-        }
-        digest = hashlib.sha256(canonical(content)).hexdigest()
-        return f"{stream.name.lower()}-{decider.kind}-{digest[:24]}"
+    def _play(self, order: Order, request: Request, episode: int) -> EpisodeRow:
+        self._testbed.open(self.setting, self._application)
+        self._testbed.deploy(order)
+        tasks = self.setting.tasks(request.stream, range(episode, episode + 1), *request.index)
+        stream = {"stream": request.stream.name.lower(), "index": list(request.index), "method": request.method}
+        return self._testbed.play(tasks, request.phase, episode, {**self._about, **stream})
 
-
-def decider_of(setting: Setting, choice: PolicyChoice) -> Decider:
-    """How nodes decide under a policy of the specification; the model of an actor is read. Raises like `Setting.policy`."""
-    parameters = choice.parameters
-    if choice.kind == "actor" and isinstance(model := parameters.pop("model", None), str):
-        actor = read_actor(setting.folder / model)
-        actor.require(setting.observation)
-        return Decider("actor", parameters, actor)
-    return Decider(choice.kind, parameters)
-
-
-def learned(actor: ActorWeights) -> Decider:
-    """How nodes decide under a trained actor."""
-    return Decider("actor", {}, actor)
+    def _keep(self, request: Request, found: dict[str, Any]) -> None:
+        folder = self._folder / FIDELITY
+        with faults(folder):
+            folder.mkdir(exist_ok=True)
+        write_atomically(folder / f"{request.phase}.json", canonical(found))

@@ -1,7 +1,7 @@
 """The testbed of a run: nodes for a replicate, a scheduler on all of them, and episodes whose every task is in the log.
 
     testbed.open(setting, application)                     # nodes found and configured
-    testbed.deploy(Decider("ratc"))                        # acknowledged by every node
+    testbed.deploy(Order("ratc"))                        # acknowledged by every node
     number = testbed.play(tasks, "phase", position=0)      # one episode
 
 An episode that the log has under (run, phase, position) need not be played again: that is how a controller that was killed
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgebed.controller.account import NODE_LOST, account, lost_rows, missing, reasons, result_of
-from edgebed.controller.deployment import Decider, configure, deploy
+from edgebed.controller.deployment import Order, configure, deploy
 from edgebed.controller.directory import Directory
 from edgebed.controller.episode import longest_stages_s, plan_of
 from edgebed.controller.fleet import LOSS_S, Fleet
@@ -61,11 +61,13 @@ class Testbed:
         self._log_address, self._next_version, self._stop = log_address, next_version, stop
         self._continue, self._loss_s = on_node_loss == "continue", loss_s
         self._nodes: _Nodes | None = None
-        self._decider: Decider | None = None
+        self._order: Order | None = None
         self._version = 0
 
     def open(self, setting: Setting, application: dict[str, Any]) -> None:
-        """Nodes for the setting's network, configured. Raises EnvironmentFault when there are not enough."""
+        """Nodes for the setting's network, configured, unless they are. Raises EnvironmentFault when there are not enough."""
+        if self._nodes is not None and self._nodes.setting is setting:
+            return
         self.close()
         instances = self._directory.nodes(setting.network.nodes, self._stop)
         generator = self._caller.to("task-generator", self._directory.one("task-generator", self._stop).address)
@@ -73,7 +75,7 @@ class Testbed:
             [self._caller.to(f"node {k}, {i.name}", i.address) for k, i in enumerate(instances)], self._loss_s
         )
         self._nodes = nodes = _Nodes(setting, application, fleet, Watch(fleet), generator)
-        self._decider = None
+        self._order = None
         clear(fleet, generator)
         configure(fleet, setting, application, self._log_address, self._next_version())
         self._check()
@@ -86,13 +88,13 @@ class Testbed:
             self._nodes.fleet.close()
             self._nodes = None
 
-    def deploy(self, decider: Decider) -> int:
+    def deploy(self, order: Order) -> int:
         """Lets every node decide so, unless they do already; returns the version that all have acknowledged."""
-        if decider != self._decider:
+        if order != self._order:
             version = self._next_version()
-            deploy(self._opened.fleet, decider, self._artefacts, self.run, version)
+            deploy(self._opened.fleet, order, self._artefacts, self.run, version)
             self._check()
-            self._decider, self._version = decider, version
+            self._order, self._version = order, version
         return self._version
 
     def played(self, phase: str) -> dict[int, EpisodeRow]:
@@ -104,10 +106,10 @@ class Testbed:
 
         Raises NodeLost, TasksMissing, RemoteError, EnvironmentFault, or Stopped; the episode does not count then.
         """
-        nodes, decider = self._opened, self._decider
-        assert decider is not None  # deployed
+        nodes, order = self._opened, self._order
+        assert order is not None  # deployed
         self._bring_back()
-        told = {**(about or {}), "modelVersion": self._version, "scheduler": decider.kind}
+        told = {**(about or {}), "modelVersion": self._version, "scheduler": order.kind}
         number = self.store.register(self.run, phase, position, told)
         self._ingest.watch(self.run, number)
         addresses = [node.address for node in nodes.fleet.nodes]
@@ -165,8 +167,8 @@ class Testbed:
         fleet.ask(lambda _, node: finish_whatever(node), indices)
         version = self._next_version()
         configure(fleet, nodes.setting, nodes.application, self._log_address, version, fleet.still(indices))
-        if self._decider is not None:
-            deploy(fleet, self._decider, self._artefacts, self.run, self._version, fleet.still(indices))
+        if self._order is not None:
+            deploy(fleet, self._order, self._artefacts, self.run, self._version, fleet.still(indices))
 
     # What it shows
 

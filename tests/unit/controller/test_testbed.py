@@ -6,13 +6,13 @@ import time
 import numpy as np
 import pytest
 
-from edgebed.controller.deployment import Decider
+from edgebed.controller.deployment import Order
 from edgebed.controller.directory import Stopped
 from edgebed.controller.testbed import NodeLost
 from edgebed.systems.cooperative.lifecycle import TaskState
 from edgebed.systems.cooperative.randomness import Stream
 
-RATC = Decider("ratc")
+RATC = Order("ratc")
 SYNTHETIC = {"kind": "synthetic"}
 
 
@@ -46,8 +46,8 @@ def test_every_task_of_an_episode_is_in_the_log(world):
 def test_a_scheduler_is_told_once_and_again_when_it_changes(world):
     testbed = opened(world)
     first = testbed.deploy(RATC)
-    assert testbed.deploy(Decider("ratc")) == first
-    assert testbed.deploy(Decider("local")) == first + 1
+    assert testbed.deploy(Order("ratc")) == first
+    assert testbed.deploy(Order("local")) == first + 1
     assert {node.scheduler.version for node in world.alive.values()} == {first + 1}
     number = testbed.play(tasks_of(world), "phase", 0).episode
     log = world.store.read("run-1", [number])
