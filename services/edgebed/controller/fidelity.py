@@ -1,8 +1,8 @@
 """An evaluation on the testbed against the simulator, task by task: one document per method, replicate and training seed.
 
-The logged decisions are replayed in the simulator on the same tasks, and the same policy is played there on the same luck. Tasks
-that went away with their node are counted apart: no decision of theirs is known, so the replay keeps them local, and they are not
-compared.
+The logged decisions are replayed in the simulator on the same tasks, and the same policy is played there on the same luck.
+Tasks that went away with their node are counted apart: no decision of theirs is known, so the replay keeps them local, and
+they are not compared.
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ def replay(setting: Setting, tasks: Workload, log: TaskLog) -> TaskLog:
 
 
 def messages_of(log: TaskLog, results: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, np.dtype[np.int32]]:
-    """(R,) questions per task. Nodes count them per episode, so each node's are spread over its own tasks; the sums are exact."""
+    """(R,) questions per task. Nodes count them per episode: each node's are spread over its own tasks, the sums are exact."""
     messages = np.zeros(len(log), dtype=np.int32)
     for episode, result in enumerate(results):
         for node, count in result["probes"].items():

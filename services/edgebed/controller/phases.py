@@ -2,8 +2,9 @@
 
     results = run_phases(folder, testbed, teacher_for, status)
 
-Units (networks and training seeds) follow each other, because there is one set of nodes. Everything that is computed is a stage in the
-run's folder, and everything that is played is in the task log, so the same call goes on where it was interrupted.
+Units (networks and training seeds) follow each other, because there is one set of nodes. Everything that is computed is a
+stage in the run's folder, and everything that is played is in the task log, so the same call goes on where it was
+interrupted.
 """
 
 import json

@@ -19,7 +19,7 @@ from typing import Any, Self
 import uvloop
 from fastapi import FastAPI
 
-from edgebed.controller.deployment import Decider
+from edgebed.controller.deployment import Order
 from edgebed.controller.directory import Directory
 from edgebed.controller.ingest import Ingest, ingest_routes
 from edgebed.controller.remote import Caller
@@ -113,7 +113,7 @@ class Stand:
         )
         decisions = tuple((slot, source, to) for (slot, source), to in case.decisions.items())
         self.testbed.open(setting, {"kind": "synthetic"})
-        self.testbed.deploy(Decider("fixed", decisions=decisions))
+        self.testbed.deploy(Order("fixed", decisions=decisions))
         self._plays += 1
         played = self.testbed.play(case.workload, f"case-{self._plays}", 0)
         self.result = played.result

@@ -4,6 +4,7 @@ They live on an event loop of their own thread, so that a test drives the testbe
 """
 
 import asyncio
+import socket
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any, TypeVar
 
 from fastapi import FastAPI
 
+from edgebed.controller.app import Parts, create_app, hot_routes
 from edgebed.controller.directory import Directory
-from edgebed.controller.ingest import Ingest, ingest_routes
+from edgebed.controller.experiments import Experiments, Services
+from edgebed.controller.ingest import Ingest
 from edgebed.controller.remote import Caller
 from edgebed.controller.testbed import Testbed
 from edgebed.edge_node.app import Seat
@@ -78,6 +81,7 @@ class World:
     """Everything that a testbed needs, and a testbed."""
 
     def __init__(self, folder: Path, nodes: int = 3, document: dict[str, Any] = SMALL, **options: Any) -> None:
+        self.folder = folder
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
@@ -121,7 +125,20 @@ class World:
 
     async def _start(self) -> None:
         self.clock = Clock(self.loop)
-        await self._serve(self.controller, FastAPI(), ingest_routes(self.ingest))
+        self.controller.port = (sock := bind("127.0.0.1", 0)).getsockname()[1]
+        self.closing = asyncio.Event()
+        services = Services(
+            directory=Directory(self.coordinator, wait_s=1.0),
+            caller=self.caller,
+            store=self.store,
+            ingest=self.ingest,
+            artefacts=self.artefacts,
+            address=self.controller.address,
+            loss_s=1.0,
+        )
+        self.experiments = Experiments(self.folder / "runs", services)
+        parts = Parts(self.coordinator, self.ingest, self.writer, self.experiments)
+        await self._serve(self.controller, create_app(parts, self.closing), hot_routes(parts), sock)
         self.generator = Generator(self.clock)
         await self._serve(self.generator_at, generator_app(self.generator), generator_routes(self.generator))
         self.coordinator.register("task-generator", "generator", self.generator_at.address, {})
@@ -136,8 +153,8 @@ class World:
         self.alive[served.name] = node
         await self._serve(served, node_app(seat), node_routes(node))
 
-    async def _serve(self, served: Served, app: FastAPI, routes: HotRoutes) -> None:
-        sock = bind("127.0.0.1", served.port)
+    async def _serve(self, served: Served, app: FastAPI, routes: HotRoutes, sock: socket.socket | None = None) -> None:
+        sock = sock or bind("127.0.0.1", served.port)
         served.port = sock.getsockname()[1]
         served.server = serve(app, routes, sock)
         await served.server.start()
@@ -163,8 +180,10 @@ class World:
 
     def close(self) -> None:
         self.testbed.close()
+        self.experiments.close()
 
         async def work() -> None:
+            self.closing.set()
             for served in (*self.nodes, self.generator_at, self.controller):
                 if served.server is not None:
                     await served.server.stop(0.2)
