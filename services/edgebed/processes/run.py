@@ -15,10 +15,10 @@ from typing import Any
 
 import httpx
 
-from edgebed.emulation.applications import check_application
+from edgebed.emulation.applications.videos import find_ffmpeg
 from edgebed.experiment.errors import EnvironmentFault, Problem, UserError
-from edgebed.experiment.inputs import read_inputs
 from edgebed.experiment.folder import RunFolder, open_run_folder
+from edgebed.experiment.inputs import read_inputs
 from edgebed.experiment.results import RESULTS, read_results
 from edgebed.experiment.specification import Experiment
 from edgebed.experiment.sweep import expand
@@ -42,7 +42,8 @@ def run_on_processes(experiment: Experiment, output: Path, show: Show, *, port: 
     Raises UserError for what cannot be run as asked, EnvironmentFault for what failed around it, a lost node for example.
     """
     check_backend(experiment)
-    check_application(experiment.spec.workload.application.kind)
+    if experiment.spec.workload.application.kind == "ffmpeg":
+        find_ffmpeg()  # before anything is started
     folder = open_run_folder(output, experiment, VERSIONS)
     if (output / RESULTS).exists():
         return read_results(output)
