@@ -37,7 +37,9 @@ def opened(path, busy_s=0.05):
     return TaskLogStore(f"sqlite:///{path}", busy_s)
 
 
-@pytest.mark.parametrize("url", ["tasks.db", "sqlite://", "sqlite:///:memory:", "nosuch:///x", "mssql+nosuch://u:secret@h/d"])
+@pytest.mark.parametrize(
+    "url", ["tasks.db", "sqlite://", "sqlite:///:memory:", "nosuch:///x", "mssql+nosuch://u:secret@h/d"]
+)
 def test_a_wrong_url_is_refused(url):
     """With the setting, and never with a password."""
     with pytest.raises(UserError, match="EDGEBED_TASK_LOG") as caught:
