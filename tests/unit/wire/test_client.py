@@ -198,6 +198,28 @@ def test_requests_that_wait_for_a_connection_give_up_in_time():
     run(test())
 
 
+def test_a_connection_is_not_lost_with_who_was_about_to_get_it():
+    """One that is cancelled in the turn of the loop in which it is handed a connection passes it on."""
+
+    async def test() -> None:
+        async with serving() as (server, _), client(server.address, limit=1) as peer:
+
+            async def cancels_the_next() -> None:
+                await peer.post("/v1/slow", probe())
+                waits.cancel()
+
+            first = asyncio.create_task(cancels_the_next())
+            await asyncio.sleep(0.005)
+            waits = asyncio.create_task(peer.post("/v1/echo", b""))
+            await first
+            with pytest.raises(asyncio.CancelledError):
+                await waits
+            assert await peer.post("/v1/echo", b"a") == b"a"
+            assert len(peer._open) == 1
+
+    run(test())
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -259,12 +281,12 @@ async def gone(peer: Peer) -> bool:
 
 
 def test_a_cancelled_request_does_not_leave_its_answer_to_the_next():
-    """Its connection is given up."""
+    """Its connection is given up, and its place free at once."""
 
     async def test() -> None:
-        async with serving() as (server, _), client(server.address) as peer:
-            for _ in range(5):
-                cancelled = asyncio.create_task(peer.post("/v1/slow", probe(slot=1)))
+        async with serving() as (server, _), client(server.address, limit=1) as peer:
+            for path in ("/v1/slow", "/v1/stuck") * 3:
+                cancelled = asyncio.create_task(peer.post(path, probe(slot=1)))
                 await asyncio.sleep(0.005)
                 cancelled.cancel()
                 found = pb.ProbeAnswer.FromString(await peer.post("/v1/slow", probe(slot=2)))
