@@ -1,7 +1,8 @@
 """How exactly a link keeps its rate: ten at once, from one process to another, over the real client and server.
 
 A transfer takes s / r. Measured is the receiver's last byte minus the planned beginning; the error is its distance from
-s / r, as a share of s / r. Sizes and rates are those of the paper's testbed. Both processes take precedence where they may, as nodes do.
+s / r, as a share of s / r. Sizes and rates are those of the paper's testbed. Both processes take precedence over others
+where they may, as nodes do.
 
     python -m tests.benchmarks pacing
 """
