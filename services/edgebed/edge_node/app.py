@@ -8,8 +8,7 @@ POST /v1/tasks                               hot: a task header, then the task's
 """
 
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Response
@@ -30,18 +29,31 @@ from edgebed.wire.problems import Problem, install_problem_handlers
 from edgebed.wire.server import HotRoutes
 
 
-def create_app(node: EdgeNode, artefacts: ArtefactStore | None) -> FastAPI:
-    """The control API of a node; models come from the artefact store."""
+@dataclass
+class Seat:
+    """Where the node of a process takes its place.
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await node.close()
+    Making a FastAPI application costs a process ten megabytes and a quarter of a second. So a parent makes it once, and
+    each of its forked children seats its own node, which needs the child's event loop.
+    """
 
-    app = FastAPI(title="edgebed edge node", version="1", lifespan=lifespan)
+    taken: EdgeNode | None = None
+    artefacts: ArtefactStore | None = None
+    """Where models come from."""
+
+    @property
+    def node(self) -> EdgeNode:
+        """The node; there is one before the first request."""
+        assert self.taken is not None  # seated before the server starts
+        return self.taken
+
+
+def create_app(seat: Seat) -> FastAPI:
+    """The control API of the node that is, or will be, seated."""
+    app = FastAPI(title="edgebed edge node", version="1")
     install_problem_handlers(app)
     registry = CollectorRegistry()
-    registry.register(NodeCollector(node))
+    registry.register(NodeCollector(seat))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -57,40 +69,40 @@ def create_app(node: EdgeNode, artefacts: ArtefactStore | None) -> FastAPI:
     async def configure(configuration: Configuration) -> dict[str, int]:
         """Put a configuration in use; answers its version."""
         with refusals():
-            await node.configure(configuration)
+            await seat.node.configure(configuration)
         return {"version": configuration.version}
 
     @app.put("/v1/scheduler")
     async def schedule(choice: SchedulerChoice) -> dict[str, int]:
         """Decide in another way from the next task on; answers the version once it is in use."""
         with refusals():
-            actor = None if choice.model is None else read_model(artefacts, choice.model)
-            node.schedule(choice, node.policy(choice, actor))
+            actor = None if choice.model is None else read_model(seat.artefacts, choice.model)
+            seat.node.schedule(choice, seat.node.policy(choice, actor))
         return {"version": choice.version}
 
     @app.post("/v1/episodes")
     async def begin(start: EpisodeStart) -> dict[str, int]:
         """Begin an episode at its instant."""
         with refusals():
-            node.begin(start)
+            seat.node.begin(start)
         return {"episode": start.episode}
 
     @app.get("/v1/episodes/current")
     async def current() -> dict[str, Any]:
         """How far the episode is."""
-        return node.progress()
+        return seat.node.progress()
 
     @app.post("/v1/episodes/finish")
     async def finish(end: EpisodeEnd) -> dict[str, Any]:
         """End an episode; answers what was measured, once its records are in the log."""
         with refusals():
-            return await node.finish(end)
+            return await seat.node.finish(end)
 
     @app.get("/v1/state")
     async def state() -> dict[str, Any]:
         """Queues and scheduler, for people."""
-        found: dict[str, Any] = MessageToDict(node.state(), always_print_fields_with_no_presence=True)
-        return {**found, "progress": node.progress()}
+        found: dict[str, Any] = MessageToDict(seat.node.state(), always_print_fields_with_no_presence=True)
+        return {**found, "progress": seat.node.progress()}
 
     return app
 

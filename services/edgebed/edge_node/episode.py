@@ -19,11 +19,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from edgebed.edge_node.configuration import EpisodeStart
+from edgebed.edge_node.measurements import Measurements
 from edgebed.emulation.applications import Application, Running, Work
 from edgebed.emulation.clock import Clock, Timer
 from edgebed.emulation.links import PacedLink, TransferEnd
-from edgebed.edge_node.configuration import EpisodeStart
-from edgebed.edge_node.measurements import Measurements
 from edgebed.systems.cooperative.lifecycle import TERMINAL, TaskState
 from edgebed.systems.cooperative.network import Network
 from edgebed.systems.cooperative.node import (
@@ -41,7 +41,8 @@ from edgebed.systems.cooperative.node import (
     TransferEnded,
     WatchDeadline,
 )
-from edgebed.systems.cooperative.rules import DropPolicy, FailureTime, Horizon, Rules
+from edgebed.systems.cooperative.rules import DropPolicy, Horizon, Rules
+from edgebed.wire.errors import PeerError, PeerRefused
 from edgebed.wire.generated import testbed_pb2 as pb
 
 GRACE_S = 0.005
@@ -85,8 +86,11 @@ class NodeEpisode:
         log: Log,
         measurements: Measurements,
         announce: Callable[[int, int], None],
+        fault: Callable[[str], None],
     ) -> None:
-        """`begins` is the clock's instant of slot 0; `announce(j, waiting)` tells node j how many tasks wait for its link."""
+        """`begins` is the clock's instant of slot 0; `announce(j, waiting)` tells node j how many tasks wait for its link;
+        `fault` is told what nobody's luck explains.
+        """
         self.run, self.episode, self.begins = start.run, start.episode, begins
         self.end_s = start.slots * slot_s
         self.core = NodeCore(index, network, rules, slot_s)
@@ -97,7 +101,7 @@ class NodeEpisode:
         self._index, self._rules, self._network = index, rules, network
         self._scale = rules.failure_rate_scale(slot_s)
         self._clock, self._links, self._application, self._log = clock, links, application, log
-        self._measured, self._announce = measurements, announce
+        self._measured, self._announce, self._fault = measurements, announce, fault
         self._seen: set[int] = set()
         self._taken: set[int] = set()
         self._deciding: dict[int, LiveTask] = {}
@@ -246,7 +250,12 @@ class NodeEpisode:
             else:
                 self._tell(TransferEnded(task), self._instant(planned, end.ended - self.begins))
 
-        link.send(self._head(task, now), size, rate, self.begins + now, ended, cut_after)
+        link.send(self._head(task, now), size, rate, self.begins + now, ended, cut_after, self._unconfirmed)
+
+    def _unconfirmed(self, error: PeerError) -> None:
+        """A node that went away loses its tasks for all to see; one that refused a task says that something is wrong."""
+        if isinstance(error, PeerRefused) and not self.closed:
+            self._fault(f"a transfer was refused: {error}")
 
     def _lose_peer(self, task: LiveTask, at_s: float) -> None:
         """The destination is away: the link is free again, and the task failed for a reason that is not its luck."""
@@ -358,7 +367,8 @@ class NodeEpisode:
         assert isinstance(task, LiveTask)
         self.ended[status] += 1
         self._measured.tasks[status.label] += 1
-        record = pb.TaskRecord(task=self._header(task), status=int(status), place=self._index, reason=reason)
+        record = pb.TaskRecord(task=self._header(task), place=self._index, reason=reason)
+        record.status = int(status)  # type: ignore[assignment]  # the numbers are the same by definition
         for name in ("received_s", "started_s", "ended_s"):
             value = getattr(task, name)
             if not math.isnan(value):

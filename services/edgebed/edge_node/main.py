@@ -1,52 +1,69 @@
 """The edge node as a process: listens, registers, serves until it is told to stop."""
 
 import asyncio
-import contextlib
-import logging
 import mmap
 import os
 import socket
+from dataclasses import dataclass
 
-from edgebed.edge_node.app import create_app, hot_routes
+from fastapi import FastAPI
+
+from edgebed.edge_node.app import Seat, create_app, hot_routes
 from edgebed.edge_node.service import EdgeNode
 from edgebed.emulation.clock import Clock
 from edgebed.settings import Settings
 from edgebed.stores.artefacts import open_artefacts
-from edgebed.stores.coordination import HttpCoordinator
+from edgebed.systems.registry import BUILT_IN, find_policy
+from edgebed.wire.heartbeat import Heartbeat
 from edgebed.wire.server import serve as serve_http
 
 PAYLOAD_BYTES = 1 << 20
+DRAIN_S = 2.0
 
-_log = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class Prepared:
+    """What does not depend on the process: made before forking, it is shared by all nodes."""
+
+    payload: memoryview
+    """Random bytes, so that no link can compress them."""
+    seat: Seat
+    app: FastAPI
 
 
-def make_payload() -> memoryview:
-    """A megabyte of random bytes that no link can compress; made before forking, it is shared by all nodes."""
+def prepare() -> Prepared:
+    """Everything that a parent can make for its children."""
+    for name in BUILT_IN:
+        find_policy(name)  # imported here, a policy's code is shared
     pages = mmap.mmap(-1, PAYLOAD_BYTES)
     pages.write(os.urandom(PAYLOAD_BYTES))
-    return memoryview(pages)
+    seat = Seat()
+    return Prepared(memoryview(pages), seat, create_app(seat))
 
 
 async def serve(
-    settings: Settings, stop: asyncio.Event, sock: socket.socket | None = None, payload: memoryview | None = None
+    settings: Settings, stop: asyncio.Event, sock: socket.socket | None = None, prepared: Prepared | None = None
 ) -> None:
     """Serves until `stop` is set, then drains. `sock` listens already where a parent has bound it."""
-    loop = asyncio.get_running_loop()
-    clock = Clock(loop)
-    node = EdgeNode(clock, payload or make_payload(), token=settings.token, spool=settings.spool)
-    app = create_app(node, open_artefacts(settings.artefacts))
-    server = serve_http(app, hot_routes(node), sock or (settings.host, settings.port), token=settings.token)
+    ready = prepared or prepare()
+    clock = Clock(asyncio.get_running_loop())
+    node = EdgeNode(clock, ready.payload, token=settings.token, spool=settings.spool)
+    ready.seat.taken, ready.seat.artefacts = node, open_artefacts(settings.artefacts)
+    where = sock or (settings.host, settings.port)
+    server = serve_http(ready.app, hot_routes(node), where, token=settings.token, open_paths=OPEN_PATHS)
     await server.start()
     registration = None
     if settings.controller is not None:
-        coordinator = HttpCoordinator(settings.controller, token=settings.token)
-        registration = coordinator.keep_registered("edge-node", settings.node, settings.advertise, {})
+        registration = Heartbeat("edge-node", settings.node, settings.advertise, settings.controller, settings.token)
     try:
         await stop.wait()
     finally:
         if registration is not None:
-            with contextlib.suppress(Exception):
-                await registration.stop()
-        await server.stop(2.0)
+            await registration.stop()
+        await server.stop(DRAIN_S)
         await node.close()
         clock.close()
+
+
+OPEN_PATHS = frozenset({"/healthz"})
+"""Answered without a token, for probes of a container's health."""

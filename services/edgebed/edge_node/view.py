@@ -1,6 +1,7 @@
 """What a policy sees when a node decides for one task: a `View` of one row that looks at the core only when read.
 
-Most policies read little, and a decision should cost microseconds; so nothing is computed ahead. The numbers are those of
+Most policies read little, and a decision should cost microseconds; so nothing that takes longer to compute than to look
+up is computed ahead. The numbers are those of
 the simulator's view: `tests/unit/edge_node/test_view.py` compares the two in every field.
 """
 
@@ -27,12 +28,18 @@ class NodeSurroundings:
         self.source = np.array([core.index], dtype=np.int64)
         self.decision_key = np.array([key], dtype=np.uint64)
         self.everyone: Integers = np.arange(n, dtype=np.int64)[None]
+        # Plain numbers: an operation on arrays of one or two costs ten times as much as one on floats.
+        scale = self.rules.failure_rate_scale(slot_s)
+        self.capacity_hz: list[float] = network.capacity_hz.tolist()
+        self.rate: list[float] = network.link_rate_bits_per_s[core.index].tolist()
+        self.alpha: list[float] = (network.execution_failure_rate * scale).tolist()
+        self.beta: list[float] = (network.link_failure_rate[core.index] * scale).tolist()
         self.receiving: list[int] = [0] * n
         """Tasks that wait at each other node for its link to this one, as last heard."""
 
 
 class NodeView(View):
-    """One task to decide at one node, at the instant at which it is looked at."""
+    """One task to decide at one node; queues as they are at `now_s`, the present."""
 
     _around: NodeSurroundings
     _now_s: float
@@ -49,31 +56,12 @@ class NodeView(View):
             source=around.source,
             decision_key=around.decision_key,
             everyone=around.everyone,
+            size_bits=np.array([task.size_bits]),
+            cycles=np.array([task.cycles]),
+            deadline_s=np.array([task.deadline_s]),
+            waiting=np.array([around.core.waiting]),
+            available=np.array([around.core.waiting < around.limit]),
         )
-
-    def at(self, now_s: float) -> None:
-        """From here on, what is read for the first time is as of `now_s`: answers took a while to arrive."""
-        vars(self)["_now_s"] = now_s
-
-    @cached_property
-    def size_bits(self) -> NDArray[np.float64]:
-        """(1,) as in `View`."""
-        return np.array([vars(self)["_task"].size_bits])
-
-    @cached_property
-    def cycles(self) -> NDArray[np.float64]:
-        """(1,) as in `View`."""
-        return np.array([vars(self)["_task"].cycles])
-
-    @cached_property
-    def deadline_s(self) -> NDArray[np.float64]:
-        """(1,) as in `View`."""
-        return np.array([vars(self)["_task"].deadline_s])
-
-    @cached_property
-    def waiting(self) -> NDArray[np.int64]:
-        """(1,) as in `View`."""
-        return np.array([self._around.core.waiting], dtype=np.int64)
 
     @cached_property
     def backlog_s(self) -> NDArray[np.float64]:
@@ -81,15 +69,30 @@ class NodeView(View):
         return np.array([self._around.core.backlog_s(self._now_s)])
 
     @cached_property
-    def available(self) -> NDArray[np.bool_]:
-        """(1,) as in `View`."""
-        return np.array([self._around.core.waiting < self._around.limit])
-
-    @cached_property
     def sending_backlog_s(self) -> NDArray[np.float64]:
         """(1, N) as in `View`."""
         core, now = self._around.core, self._now_s
         return np.array([[core.sending_backlog_s(j, now) for j in range(self.nodes)]])
+
+    def transmission_to(self, nodes: Integers) -> NDArray[np.float64]:
+        """(1, k) as in `View`."""
+        return np.array([self._transmissions(nodes[0].tolist())])
+
+    def execution_at(self, nodes: Integers) -> NDArray[np.float64]:
+        """(1, k) as in `View`."""
+        cycles, capacity = vars(self)["_task"].cycles, self._around.capacity_hz
+        return np.array([[cycles / capacity[j] for j in nodes[0].tolist()]])
+
+    def hazard_of(self, nodes: Integers) -> NDArray[np.float64]:
+        """(1, k) as in `View`."""
+        around, cycles, to = self._around, vars(self)["_task"].cycles, nodes[0].tolist()
+        alpha, beta, capacity = around.alpha, around.beta, around.capacity_hz
+        sending = zip(to, self._transmissions(to), strict=True)
+        return np.array([[cycles / capacity[j] * alpha[j] + seconds * beta[j] for j, seconds in sending]])
+
+    def _transmissions(self, nodes: list[int]) -> list[float]:
+        size, rate, me = vars(self)["_task"].size_bits, self._around.rate, self._around.core.index
+        return [0.0 if j == me else size / rate[j] for j in nodes]
 
     def sending_backlog_to(self, nodes: Integers) -> NDArray[np.float64]:
         """(1, k) as in `View`, without looking at the other links."""

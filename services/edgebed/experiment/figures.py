@@ -41,6 +41,8 @@ def figures(results: Results) -> list[Drawn]:
         partial(_learning, results, inks, order),
         partial(_losses, results, ranked),
         partial(_delays, results, inks, ranked),
+        partial(_backends, results, inks, ranked),
+        partial(_links, results),
     ]
     return [figure for maker in makers if (figure := maker()) is not None]
 
@@ -230,6 +232,55 @@ def _delays(results: Results, inks: Mapping[str, str], ranked: Sequence[str]) ->
     title = f"Half of the tasks that {best} completes take less than {delays[best]['p50']:.2f} s"
     note = "Circle: median. Thick: the middle half. Thin: 5 % to 95 %."
     return draw("delays", title, note, _ROW * len(known) + 0.55, paint)
+
+
+def _backends(results: Results, inks: Mapping[str, str], ranked: Sequence[str]) -> Drawn | None:
+    """Testbed and simulator, the same policy and luck."""
+    found = results.get("fidelity", {}).get("methods", {})
+    known = [
+        n for n in ranked if n in found and None not in (found[n]["successRate"], found[n]["simulatedSuccessRate"])
+    ]
+    if not known:
+        return None
+    gaps = {name: 100 * (found[name]["successRate"] - found[name]["simulatedSuccessRate"]) for name in known}
+
+    def paint(axes: Axes) -> None:
+        for row, name in enumerate(reversed(known)):
+            here, there = 100 * found[name]["successRate"], 100 * found[name]["simulatedSuccessRate"]
+            axes.plot([here, there], [row, row], color=inks[name], linewidth=1.1)
+            axes.plot(there, row, "o", color=PAPER, markeredgecolor=inks[name], markersize=7, markeredgewidth=1.6)
+            axes.plot(here, row, "o", color=inks[name], markersize=4.5, zorder=3)
+            axes.annotate(signed(gaps[name]), (1.015, row), xycoords=("axes fraction", "data"), va="center", color=INK)
+        _rows(axes, known)
+        axes.set_xlabel("tasks completed in time, %")
+
+    widest = max(known, key=lambda name: abs(gaps[name]))
+    title = f"Measured and simulated success differ by at most {abs(gaps[widest]):.1f} points"
+    note = (
+        "Filled: measured on the testbed. Open: the simulator, same policy and luck. Right: the difference in points."
+    )
+    return draw("fidelity", title, note, _ROW * len(known) + 0.55, paint)
+
+
+def _links(results: Results) -> Drawn | None:
+    """Configured against measured rate of every link that was used."""
+    links = results.get("fidelity", {}).get("links", [])
+    if not links:
+        return None
+    configured, measured = ([link[key] for link in links] for key in ("configuredMBps", "measuredMBps"))
+
+    def paint(axes: Axes) -> None:
+        ends = [min(configured), max(configured)]
+        axes.plot(ends, ends, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
+        axes.plot(configured, measured, "o", color=INK, markersize=3.2, alpha=0.55, markeredgewidth=0)
+        _grid(axes, "both")
+        axes.set_xlabel("configured rate of a link, MB/s")
+        axes.set_ylabel("measured, MB/s")
+
+    worst = max(abs(there / here - 1) for here, there in zip(configured, measured, strict=True))
+    title = f"Links keep their configured rate to within {100 * worst:.1f} %"
+    note = "A dot: all transfers of one link. Dashed: as configured."
+    return draw("links", title, note, 2.8, paint)
 
 
 def _sweep(sweep: Mapping[str, Any], inks: Mapping[str, str], order: Sequence[str]) -> Drawn:

@@ -10,6 +10,7 @@ from importlib import resources
 from typing import Any
 
 from edgebed.experiment.drawing import ON_DARK, Drawn, variable_of
+from edgebed.experiment.fidelity import sentence
 from edgebed.experiment.specification import Experiment
 from edgebed.experiment.verdict import Summary, percent, signed
 
@@ -32,6 +33,7 @@ def report(results: Results, experiment: Experiment, specification: str, figures
         f"<ul>{''.join(f'<li>{_text(sentence)}</li>' for sentence in sentences[1:])}</ul></section>",
         _comparison(results),
         *(_figure(figure) for figure in figures),
+        _fidelity(results),
         _pairs(results),
         _settings(experiment),
         _reproduce(results, experiment, specification),
@@ -135,6 +137,53 @@ def _pairs(results: Results) -> str:
         f"{_table(heads, rows)}<p class=note>Positive: the first method completes more of the same tasks.</p>"
         "</details></section>"
     )
+
+
+def _fidelity(results: Results) -> str:
+    """What the testbed did against what it was told to do; empty for the simulator."""
+    found = results.get("fidelity")
+    if found is None:
+        return ""
+    milli = _milliseconds
+    rows = [
+        ("tasks that ended as the simulator says", percent(found["sameStatus"]), "", ""),
+        ("end of a task against the simulator's", *(milli(found["endErrorSeconds"][q]) for q in ("p50", "p99", "max"))),
+        (
+            "execution against cycles / capacity",
+            *(milli(found["executionErrorSeconds"][q]) for q in ("p50", "p99", "max")),
+        ),
+        ("transfer against size / rate", *(_permille(found["transferErrorShare"][q]) for q in ("p50", "p99", "max"))),
+        ("start of a slot", *(milli(found["slotLatenessSeconds"][q]) for q in ("p50", "p99", "max"))),
+    ]
+    each = [
+        (
+            f"<b>{escape(name)}</b>",
+            percent(method["successRate"]),
+            percent(method["simulatedSuccessRate"]),
+            percent(method["sameStatus"]),
+            "" if method["probesPerTask"] is None else f"{method['probesPerTask']:.1f}",
+            "" if method["probeBytesPerTask"] is None else f"{method['probeBytesPerTask']:.0f}",
+            milli(method["probeLatencySeconds"]),
+        )
+        for name, method in ((name, found["methods"][name]) for name in results["order"] if name in found["methods"])
+    ]
+    heads = ("method", "in time, measured", "in the simulator", "same status", "probes per task", "bytes", "latency")
+    note = (
+        "The simulator's figure is of the same policy on the same tasks with the same luck. Same status: the simulator is "
+        "given the decisions that were taken here. Latency: median time from a question to its answer."
+    )
+    return (
+        f"<section><h2>Measured against configured</h2><p>{_text(sentence(found))}.</p>"
+        f"{_table(('error', 'median', '99 %', 'largest'), rows)}{_table(heads, each)}<p class=note>{note}</p></section>"
+    )
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{1000 * seconds:.2f} ms"
+
+
+def _permille(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f} %"
 
 
 def _settings(experiment: Experiment) -> str:

@@ -11,12 +11,13 @@
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from edgebed.experiment.errors import EnvironmentFault, Problem, UserError
+from edgebed.experiment.fidelity import sentence
 from edgebed.experiment.files import faults, sha256, write_atomically
 from edgebed.experiment.folder import RunFolder
 from edgebed.experiment.outcome import Outcomes
@@ -33,7 +34,12 @@ _LIBRARIES = ("numpy", "numba", "torch", "scipy")
 
 
 def build_results(
-    experiment: Experiment, outcomes: Sequence[Outcomes], *, versions: dict[str, str], files: dict[str, str]
+    experiment: Experiment,
+    outcomes: Sequence[Outcomes],
+    *,
+    versions: dict[str, str],
+    files: dict[str, str],
+    fidelity: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of results.json from one set of outcomes per step of `expand(experiment)`, in order."""
     spec = experiment.spec
@@ -62,15 +68,25 @@ def build_results(
         ]
         results["sweep"] = {"field": spec.sweep.field, "label": spec.sweep.label or spec.sweep.field, "points": points}
     results["verdict"] = verdict(results, experiment)
+    if fidelity is not None:
+        results["fidelity"] = fidelity
+        # A reader who stops after the first sentence must have read that a run cannot be relied on.
+        place = len(results["verdict"]) if fidelity["reliable"] else 0
+        results["verdict"].insert(place, sentence(fidelity))
     return results
 
 
-def write_results(folder: RunFolder, outcomes: Sequence[Outcomes]) -> dict[str, Any]:
-    """Writes results.json, the figures and the report of a run; returns the content of results.json."""
+def write_results(
+    folder: RunFolder, outcomes: Sequence[Outcomes], fidelity: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Writes results.json, the figures and the report of a run; returns the content of results.json.
+
+    `fidelity` is the section of that name of a run on a testbed.
+    """
     inputs = sorted((folder.path / "inputs").glob("*"))
     files = {path.relative_to(folder.path).as_posix(): sha256(path) for path in inputs}
     versions = {"python": platform.python_version(), **_versions(), **folder.stages.versions}
-    results = build_results(folder.experiment, outcomes, versions=versions, files=files)
+    results = build_results(folder.experiment, outcomes, versions=versions, files=files, fidelity=fidelity)
     content = json.dumps(results, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     write_atomically(folder.path / RESULTS, content.encode())
     write_report(folder.path)

@@ -7,6 +7,7 @@
 Leaving the block ends them: first politely, then for good. A parent that is killed takes them along (`zygote`).
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -79,10 +80,8 @@ class Family:
         while self._running and time.monotonic() < until and process.poll() is None:
             time.sleep(0.01)
         if process.stdin is not None and not process.stdin.closed:
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()  # the zygote kills who is left, and ends
-            except BrokenPipeError:
-                pass
         try:
             process.wait(STOP_LIMIT_S)
         except subprocess.TimeoutExpired:

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 import uvloop
 
@@ -13,18 +14,18 @@ from edgebed.settings import Settings, read_settings
 
 
 def run_service(
-    service: str, environment: Mapping[str, str], sock: socket.socket | None = None, payload: memoryview | None = None
+    service: str, environment: Mapping[str, str], sock: socket.socket | None = None, prepared: Any = None
 ) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit status. Raises SettingsError before anything is started."""
     settings = read_settings(service, environment, socket.gethostname())
     logging.basicConfig(
         level=settings.log_level.upper(), stream=sys.stderr, format=f"%(asctime)s {service} %(levelname)s %(message)s"
     )
-    uvloop.run(_serve(settings, sock, payload))
+    uvloop.run(_serve(settings, sock, prepared))
     return 0
 
 
-async def _serve(settings: Settings, sock: socket.socket | None, payload: memoryview | None) -> None:
+async def _serve(settings: Settings, sock: socket.socket | None, prepared: Any = None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -34,7 +35,7 @@ async def _serve(settings: Settings, sock: socket.socket | None, payload: memory
         case "edge-node":
             from edgebed.edge_node.main import serve as serve_node
 
-            await serve_node(settings, stop, sock, payload)
+            await serve_node(settings, stop, sock, prepared)
         case "task-generator":
             from edgebed.task_generator.main import serve as serve_generator
 

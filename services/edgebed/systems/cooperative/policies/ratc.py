@@ -15,12 +15,11 @@ class Ratc(Policy):
 
     def ask(self, view: View) -> Integers:
         """Two distinct nodes of all N (of one node, that node twice)."""
-        u = view.uniforms(2)
         n = view.nodes
-        first = (u[:, 0] * n).astype(np.int64)
-        second = (u[:, 1] * max(n - 1, 1)).astype(np.int64)
-        second += (second >= first) & (n > 1)
-        return np.stack([first, second], axis=1)
+        nodes = (view.uniforms(2) * (float(n), float(max(n - 1, 1)))).astype(np.int64)
+        if n > 1:
+            nodes[:, 1] += nodes[:, 1] >= nodes[:, 0]
+        return nodes
 
     def decide(self, view: View, answers: Answers | None) -> Integers:
         """(rows,) one of the two probed nodes."""
@@ -29,7 +28,7 @@ class Ratc(Policy):
         completion = (
             view.sending_backlog_to(nodes) + view.transmission_to(nodes) + answers.backlog_s + view.execution_at(nodes)
         )
-        both_in_time = (completion <= view.deadline_s[:, None]).all(axis=1)
+        both_in_time = completion.max(axis=1) <= view.deadline_s
         hazard = view.hazard_of(nodes)
-        second = np.where(both_in_time, hazard[:, 1] < hazard[:, 0], completion[:, 1] < completion[:, 0])
-        return np.where(second, nodes[:, 1], nodes[:, 0])
+        by = np.where(both_in_time[:, None], hazard, completion)
+        return np.where(by[:, 1] < by[:, 0], nodes[:, 1], nodes[:, 0])

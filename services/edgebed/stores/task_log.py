@@ -1,0 +1,285 @@
+"""The task log in a database: every task of every run, once, with all that is known of it.
+
+    store = TaskLogStore("sqlite:///tasks.db")
+    store.append(records)                       # idempotent by (run, episode, task): the first one stays
+    log = store.read("run-1", [0, 1, 2])        # the columns that conversion and statistics read
+    store.counts("run-1", 0)                    # {"succeeded": 71, "dropped": 9, "failed": 20, "unfinished": 0}
+
+An episode is registered before it is played and finished when its tasks are accounted for; so a controller that was killed
+knows which ones to play again, under a new number. `log_schema` has the tables.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.engine import Connection
+
+from edgebed.experiment.errors import Problem, UserError
+from edgebed.stores import log_schema as schema
+from edgebed.stores.database import BUSY_S, REFUSED, Database, fetch
+from edgebed.stores.log_schema import COLUMNS, STATUSES, LogRecord, Row
+from edgebed.systems.cooperative.errors import ModelError
+from edgebed.systems.cooperative.lifecycle import TaskState
+from edgebed.systems.cooperative.log import TaskLog
+from edgebed.systems.cooperative.network import Network
+
+__all__ = ["COLUMNS", "EpisodeRow", "LogRecord", "LoggedTasks", "TaskLogStore"]
+
+SETTING = "EDGEBED_TASK_LOG"
+
+STATEMENT_ROWS = 200
+"""Rows of one INSERT. Python's lock is let go once a statement, so a busy event loop beside the writer costs it little."""
+
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(("episode", "task", "slot", "source", "destination", "place"), np.int32),
+    "status": np.int8,
+    "model_version": np.int64,
+    "reason": object,
+}
+_LOG = tuple(field.name for field in fields(TaskLog))
+_BESIDE = ("place", "decided_s", "model_version", "reason")
+# Not INSERT OR IGNORE, which would also pass over a record with a value that is missing.
+_UNLESS_THERE = {"sqlite": "ON CONFLICT (run, episode, task) DO NOTHING"}
+
+
+@dataclass(frozen=True)
+class EpisodeRow:
+    """An episode as it was registered."""
+
+    run: str
+    episode: int
+    phase: str
+    """What it was played for: the key of a stage."""
+    position: int
+    """Its number in the phase."""
+    about: Mapping[str, Any]
+    result: Mapping[str, Any] | None
+    """None until it was finished."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoggedTasks:
+    """A log with what the database knows besides; every column has shape (R,), in the order of the log."""
+
+    log: TaskLog
+    number: NDArray[np.int32]
+    """Of the task in its episode, as it travelled."""
+    place: NDArray[np.int32]
+    """Node that ended it."""
+    decided_s: NDArray[np.float64]
+    """When its source had decided; NaN where it never did."""
+    model_version: NDArray[np.int64]
+    reason: NDArray[np.object_]
+    """Why it failed beyond its own luck; empty otherwise."""
+
+
+class TaskLogStore:
+    """A task log behind a database URL. Safe to use from several threads; each call is one transaction."""
+
+    def __init__(self, url: str, busy_s: float = BUSY_S) -> None:
+        """Opens the database and makes what is missing.
+
+        Raises UserError for a wrong URL or another's schema, EnvironmentFault when the database cannot be used.
+        """
+        self._database = Database(url, SETTING, busy_s)
+        self.where = self._database.where
+        """The file, or the URL without its password."""
+        if self._database.dialect not in _UNLESS_THERE:
+            known = ", ".join(_UNLESS_THERE)
+            raise UserError(Problem(SETTING, f"{self._database.dialect} is not supported", f"give a URL of {known}"))
+        version = self._database.write("cannot be opened", schema.create)
+        if version != schema.VERSION:
+            self.close()
+            remedy = "give another database, or use the version of edgebed that made it"
+            raise UserError(
+                Problem(SETTING, f"{self.where} has schema version {version}, not {schema.VERSION}", remedy)
+            )
+
+    def append(self, records: Sequence[LogRecord]) -> int:
+        """Adds the records that are not there yet; returns how many. All of them or none; raises as `append_rows`."""
+        return self.append_rows([astuple(record) for record in records])
+
+    def append_rows(self, rows: Sequence[Row]) -> int:
+        """The same for tuples in the order of `COLUMNS`: the fast path of the log writer.
+
+        Raises EnvironmentFault when the database cannot take them now, ModelError when it never will.
+        """
+
+        def work(connection: Connection) -> int:
+            new = 0
+            for begin in range(0, len(rows), STATEMENT_ROWS):
+                some = rows[begin : begin + STATEMENT_ROWS]
+                if set(map(len, some)) != {len(COLUMNS)}:
+                    raise ValueError(f"a row has {len(COLUMNS)} values")
+                values = tuple(chain.from_iterable(some))
+                new += connection.exec_driver_sql(self._insert(len(some)), values).rowcount
+            return new
+
+        if not rows:
+            return 0
+        try:
+            return self._database.write("cannot be written", work)
+        except (*REFUSED, OverflowError, ValueError) as error:
+            reason = str(getattr(error, "orig", None) or error)
+            raise ModelError(
+                "records", reason, "give every record the columns of LogRecord with their types"
+            ) from error
+
+    def read(self, run: str, episodes: Sequence[int]) -> TaskLog:
+        """The tasks of some episodes in order of episode, slot and source; episodes are numbered from 0 as given."""
+        return _log(self._columns(run, episodes, _LOG))
+
+    def read_all(self, run: str, episodes: Sequence[int]) -> LoggedTasks:
+        """The same with everything else that is known of the tasks."""
+        columns = self._columns(run, episodes, (*_LOG, *_BESIDE))
+        return LoggedTasks(_log(columns), columns["task"], **{name: columns[name] for name in _BESIDE})
+
+    def counts(self, run: str, episode: int) -> dict[str, int]:
+        """Tasks of an episode in the log by status, of every status: their sum must be what was created."""
+        tasks = schema.tasks.c
+        query = select(tasks.status, func.count()).where(tasks.run == run, tasks.episode == episode)
+
+        def work(connection: Connection) -> dict[str, int]:
+            found = {TaskState(status): int(n) for status, n in connection.execute(query.group_by(tasks.status))}
+            return {status.label: found.get(status, 0) for status in STATUSES}
+
+        return self._database.read("cannot be read", work)
+
+    def tasks_of(self, run: str, episode: int) -> set[int]:
+        """Numbers of the tasks of an episode in the log."""
+        tasks = schema.tasks.c
+        query = select(tasks.task).where(tasks.run == run, tasks.episode == episode)
+        return self._database.read("cannot be read", lambda connection: set(connection.execute(query).scalars()))
+
+    def reasons(self, run: str, episodes: Iterable[int]) -> dict[str, int]:
+        """How many tasks failed for a reason that is not their luck."""
+        tasks = schema.tasks.c
+        query = select(tasks.reason, func.count()).where(tasks.run == run, tasks.reason != "").group_by(tasks.reason)
+        wanted = list(episodes)
+
+        def work(connection: Connection) -> dict[str, int]:
+            counts: dict[str, int] = {}
+            for episode in wanted:  # one by one: a list in the statement has a limit
+                for reason, count in connection.execute(query.where(tasks.episode == episode)):
+                    counts[reason] = counts.get(reason, 0) + int(count)
+            return counts
+
+        return self._database.read("cannot be read", work)
+
+    def register(self, run: str, phase: str, position: int, about: Mapping[str, Any]) -> int:
+        """A new episode of a phase; returns its number in the run. Tasks of an unfinished attempt keep their number."""
+        episodes = schema.episodes
+        latest = select(func.max(episodes.c.episode)).where(episodes.c.run == run)
+        row = {"run": run, "phase": phase, "position": position, "about": json.dumps(about, sort_keys=True)}
+
+        def work(connection: Connection) -> int:
+            found = connection.execute(latest).scalar()
+            number = 0 if found is None else int(found) + 1
+            connection.execute(insert(episodes).values(**row, episode=number))
+            return number
+
+        return self._database.write("cannot be written", work)
+
+    def finish(self, run: str, episode: int, result: Mapping[str, Any]) -> None:
+        """The episode's tasks are accounted for. Raises ModelError for one that was not registered."""
+        episodes = schema.episodes
+        change = update(episodes).where(episodes.c.run == run, episodes.c.episode == episode)
+        change = change.values(result=json.dumps(result, sort_keys=True))
+        if not self._database.write("cannot be written", lambda connection: connection.execute(change).rowcount):
+            raise ModelError("episode", episode, f"register it first; run {run} has no such episode")
+
+    def episodes(self, run: str, phase: str) -> dict[int, EpisodeRow]:
+        """The finished episodes of a phase by position; of several attempts, the first that was finished."""
+        episodes = schema.episodes
+        wanted = (episodes.c.run == run, episodes.c.phase == phase, episodes.c.result.is_not(None))
+        query = select(episodes).where(*wanted).order_by(episodes.c.episode.desc())
+        rows = self._database.read("cannot be read", lambda connection: connection.execute(query).all())
+        return {
+            row.position: EpisodeRow(
+                row.run, row.episode, row.phase, row.position, json.loads(row.about), json.loads(row.result)
+            )
+            for row in rows
+        }
+
+    def write_network(self, run: str, replicate: int, network: Network) -> None:
+        """The nodes and links of a replicate, in place of what was there."""
+        key = {"run": run, "replicate": replicate}
+        every = range(network.nodes)
+        nodes = [
+            {
+                **key,
+                "node": i,
+                "capacity_hz": float(network.capacity_hz[i]),
+                "cores": float(network.cores[i]),
+                "arrival_probability": float(network.arrival_probability[i]),
+                "execution_failure_rate": float(network.execution_failure_rate[i]),
+            }
+            for i in every
+        ]
+        links = [
+            {
+                **key,
+                "sender": i,
+                "receiver": j,
+                "link_rate_bits_per_s": float(network.link_rate_bits_per_s[i, j]),
+                "link_failure_rate": float(network.link_failure_rate[i, j]),
+            }
+            for i in every
+            for j in every
+            if i != j
+        ]
+
+        def work(connection: Connection) -> None:
+            for table, rows in ((schema.nodes, nodes), (schema.links, links)):
+                connection.execute(delete(table).where(table.c.run == run, table.c.replicate == replicate))
+                if rows:
+                    connection.execute(insert(table), rows)
+
+        self._database.write("cannot be written", work)
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._database.close()
+
+    def _insert(self, rows: int) -> str:
+        places = f"({', '.join('?' * len(COLUMNS))})"
+        unless_there = _UNLESS_THERE[self._database.dialect]
+        values = ", ".join([places] * rows)
+        return f"INSERT INTO tasks ({', '.join(COLUMNS)}) VALUES {values} {unless_there}"  # noqa: S608  # our names
+
+    def _columns(self, run: str, episodes: Sequence[int], names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        """Columns of some episodes, in order of episode, slot and source, each episode under its position."""
+        tasks = schema.tasks.c
+        query = select(*(tasks[name] for name in names))
+
+        def work(connection: Connection) -> list[list[NDArray[Any]]]:
+            parts = []
+            for position, episode in enumerate(episodes):
+                found = fetch(connection, query.where(tasks.run == run, tasks.episode == episode))
+                values = list(zip(*found, strict=True)) or [()] * len(names)
+                columns = {
+                    name: np.array(column, _KINDS.get(name, np.float64))  # NULL becomes NaN
+                    for name, column in zip(names, values, strict=True)
+                }
+                order = np.lexsort((columns["task"], columns["source"], columns["slot"]))
+                columns["episode"] = np.full(len(found), position, np.int32)
+                parts.append([column[order] for column in columns.values()])
+            return parts
+
+        parts = self._database.read("cannot be read", work)
+        if not parts:
+            return {name: np.empty(0, _KINDS.get(name, np.float64)) for name in names}
+        return {name: np.concatenate(columns) for name, columns in zip(names, zip(*parts, strict=True), strict=True)}
+
+
+def _log(columns: Mapping[str, NDArray[Any]]) -> TaskLog:
+    """The columns of a log, in which tasks are numbered by slot and source, whatever number they travelled under."""
+    episode = columns["episode"]
+    position = np.arange(len(episode)) - np.searchsorted(episode, episode)
+    return TaskLog(**{name: columns[name] for name in _LOG if name != "task"}, task=position.astype(np.int32))

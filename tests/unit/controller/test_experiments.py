@@ -1,0 +1,215 @@
+"""An experiment over HTTP: from its document to results, interrupted and taken up again."""
+
+import copy
+import json
+import time
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from edgebed.controller.experiments import Experiments
+from edgebed.systems.cooperative.randomness import Stream
+from tests.unit.controller.world import SMALL, World
+
+LIMIT_S = 60
+
+
+def document(name: str = "small", **spec: Any) -> dict[str, Any]:
+    made = copy.deepcopy(SMALL)
+    made["metadata"]["name"] = name
+    made["spec"] |= {"methods": [{"name": "ratc", "policy": "ratc"}, {"name": "near", "policy": "local"}], **spec}
+    return made
+
+
+@pytest.fixture
+def client(world):
+    with httpx.Client(base_url=world.controller.address, timeout=20) as client:
+        yield client
+
+
+def wait(client: httpx.Client, name: str, *states: str) -> dict[str, Any]:
+    """The experiment once it is in one of the states."""
+    until = time.monotonic() + LIMIT_S
+    while (found := client.get(f"/v1/experiments/{name}").json())["state"] not in states:
+        assert time.monotonic() < until, found
+        time.sleep(0.05)
+    return found
+
+
+def test_from_a_document_to_results(world, client):
+    answer = client.post("/v1/experiments", json=document())
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["state"] == "running"
+    found = wait(client, "small", "finished", "failed")
+    assert found["state"] == "finished", found["reason"]
+    assert found["methods"]["ratc"]["evaluate"]["episodes"] == 2
+    assert 0 < found["methods"]["ratc"]["evaluate"]["successRate"] <= 1
+    assert len(found["methods"]["near"]["evaluate"]["history"]) == 2
+    assert found["episodesPlayed"] == 4
+    folder = world.folder / "runs" / "small"
+    results = json.loads((folder / "results.json").read_text())
+    assert set(results["methods"]) == {"ratc", "near"}
+    assert results["methods"]["near"]["successRate"]["mean"] == pytest.approx(
+        found["methods"]["near"]["evaluate"]["successRate"]
+    )
+    fidelity = results["fidelity"]
+    assert set(fidelity["methods"]) == {"ratc", "near"}
+    assert fidelity["tasks"] == 2 * int(world.setting.tasks(Stream.EVALUATE, range(2)).arrives.sum())
+    assert fidelity["methods"]["near"]["sameStatus"] > 0.9
+    assert len(list((folder / "fidelity").glob("evaluate-*.json"))) == 2
+    assert (folder / "report.html").exists()
+    assert client.get("/v1/experiments").json()["experiments"][0]["state"] == "finished"
+    assert client.post("/v1/experiments", json=document()).json()["state"] == "running"  # nothing is played again
+    again = wait(client, "small", "finished", "failed")
+    assert again["episodesPlayed"] == 0
+
+
+def test_one_that_was_stopped_goes_on_where_it_was(world, client):
+    """Posted again, it plays only the episodes that the log does not have."""
+    client.post("/v1/experiments", json=document(evaluation={"episodes": 6}))
+    while client.get("/v1/experiments/small").json()["episodesPlayed"] < 2:
+        time.sleep(0.02)
+    assert client.delete("/v1/experiments/small").status_code == 202
+    stopped = wait(client, "small", "stopped")
+    before = episodes(world, stopped["run"])
+    assert 2 <= len(before) < 12
+    assert client.post("/v1/experiments", json=document(evaluation={"episodes": 6})).status_code == 202
+    finished = wait(client, "small", "finished", "failed")
+    assert finished["run"] == stopped["run"]
+    after = episodes(world, stopped["run"])
+    assert before <= after
+    assert len(after) == 12
+
+
+def test_a_new_controller_goes_on_in_the_middle_of_a_phase(world, client):
+    """One that ends without being asked to stop the experiment leaves it running; the next one goes on with it."""
+    client.post("/v1/experiments", json=document(evaluation={"episodes": 6}))
+    while client.get("/v1/experiments/small").json()["episodesPlayed"] < 2:
+        time.sleep(0.02)
+    world.experiments.close()
+    state = json.loads((world.folder / "runs" / "small" / "controller.json").read_text())
+    assert state["state"] == "running"
+    before = episodes(world, state["run"])
+    other = Experiments(world.folder / "runs", world.experiments._services)
+    running = other.resume()
+    running.thread.join(LIMIT_S)
+    assert running.state["state"] == "finished", running.state
+    assert before <= episodes(world, state["run"])
+    assert len(episodes(world, state["run"])) == 12
+    other.close()
+
+
+def test_the_nodes_queues_are_shown_while_it_runs(world, client):
+    client.post("/v1/experiments", json=document(evaluation={"episodes": 4}))
+    until = time.monotonic() + LIMIT_S
+    nodes: list[dict[str, Any]] = []
+    while not nodes or not all("waiting" in node for node in nodes):
+        assert time.monotonic() < until
+        nodes = client.get("/v1/experiments/small").json()["nodes"]
+    assert [node["node"] for node in nodes] == [0, 1, 2]
+    assert all(len(node["waitingTo"]) == 3 for node in nodes)
+    shown = client.get("/v1/experiments/small").json()
+    assert "evaluating" in shown["phase"]
+    assert shown["episode"]["of"] == 4
+    wait(client, "small", "finished")
+
+
+def test_events_tell_what_changes(world, client):
+    with httpx.stream("GET", f"{world.controller.address}/v1/events", timeout=30) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        client.post("/v1/experiments", json=document())
+        states = []
+        for line in stream.iter_lines():
+            if line.startswith("data: {"):
+                states.append(json.loads(line.removeprefix("data: "))["state"])
+                if states[-1] == "finished":
+                    break
+    assert states[0] == "running"
+    assert len(states) > 2
+
+
+def test_one_experiment_at_a_time(world, client):
+    client.post("/v1/experiments", json=document())
+    answer = client.post("/v1/experiments", json=document("other"))
+    assert answer.status_code == 409
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "DELETE /v1/experiments/small" in answer.json()["detail"]
+    assert client.post("/v1/experiments", json=document()).json()["state"] == "running"  # the same one is left alone
+    wait(client, "small", "finished")
+    assert client.post("/v1/experiments", json=document("other")).status_code == 202
+    wait(client, "other", "finished")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"methods": [{"name": "best", "policy": "least-completion"}]}, "'best' is centralised"),
+        ({"methods": [{"name": "x", "policy": "rtac"}]}, "did you mean"),
+        ({"methods": [{"name": "x", "policy": {"kind": "ratc", "speed": 3}}]}, "speed"),
+        ({"backend": "simulator"}, "the simulator needs no controller"),
+        ({"network": {"file": "../../etc/passwd"}}, "below the run's folder"),
+        ({"network": {"file": "inputs/none.json"}}, "no such file"),
+        ({"replicates": 0}, "spec.replicates"),
+    ],
+)
+def test_what_cannot_run_is_refused_before_anything_starts(world, client, change, said):
+    answer = client.post("/v1/experiments", json=document(**change))
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert said in answer.json()["detail"]
+    assert not (world.folder / "runs" / "small").exists()
+    assert client.get("/v1/experiments").json() == {"experiments": []}
+
+
+def test_a_failure_names_its_reason_and_posting_again_goes_on(world, client):
+    world.coordinator.deregister("edge-node", "node-2")
+    client.post("/v1/experiments", json=document())
+    failed = wait(client, "small", "failed")
+    assert "2 of 3 edge-node services have registered" in failed["reason"]
+    world.coordinator.register("edge-node", "node-2", world.nodes[2].address, {})
+    client.post("/v1/experiments", json=document())
+    assert wait(client, "small", "finished", "failed")["reason"] is None
+
+
+def test_a_lost_node_stops_the_experiment_or_not_as_specified(world, client):
+    client.post("/v1/experiments", json=document(evaluation={"episodes": 3}))
+    while client.get("/v1/experiments/small").json()["episodesPlayed"] < 1:
+        time.sleep(0.02)
+    world.kill(1)
+    failed = wait(client, "small", "failed", "finished")
+    assert failed["state"] == "failed"
+    assert "node 1" in failed["reason"]
+    going = document("going", onNodeLoss="continue")
+    client.post("/v1/experiments", json=going)
+    found = wait(client, "going", "finished", "failed")
+    assert found["state"] == "finished", found["reason"]
+    results = json.loads((world.folder / "runs" / "going" / "results.json").read_text())
+    lost = results["fidelity"]["methods"]["near"]["lost"]
+    tasks = world.setting.tasks(Stream.EVALUATE, range(2))
+    assert lost == int(tasks.arrives[:, :, 1].sum())  # every task of the node that is gone, and no other
+
+
+def test_metrics_and_health(world, client):
+    client.post("/v1/experiments", json=document())
+    wait(client, "small", "finished")
+    assert client.get("/healthz").json() == {"status": "ok"}
+    lines = client.get("/metrics").text.splitlines()
+    tasks = 2 * int(world.setting.tasks(Stream.EVALUATE, range(2)).arrives.sum())
+    assert f"edgebed_controller_records_total {float(tasks)}" in lines
+    assert "edgebed_controller_running 0.0" in lines
+    assert any(line.startswith('edgebed_controller_success_ratio{method="ratc",stream="evaluate"}') for line in lines)
+
+
+def episodes(world: World, run: str) -> set[int]:
+    """Numbers of the finished episodes of a run."""
+    from sqlalchemy import text
+
+    with world.store._engine.connect() as connection:
+        found = connection.execute(
+            text("select episode from episodes where run = :run and result is not null"), {"run": run}
+        )
+        numbers = [int(row[0]) for row in found]
+    assert len(np.unique(numbers)) == len(numbers)
+    return set(numbers)
