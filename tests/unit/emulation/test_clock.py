@@ -180,19 +180,17 @@ def test_linux_gets_the_precise_alarm(run):
     assert run(main()) is TimerfdAlarm
 
 
-def test_a_loop_that_cannot_watch_files_gets_the_other_alarm():
+def test_a_loop_that_cannot_watch_files_gets_the_other_alarm(monkeypatch):
     """Windows' loops raise NotImplementedError."""
+
+    def refuse(*_):
+        raise NotImplementedError
 
     async def main():
         loop = asyncio.get_running_loop()
-        watches = loop.add_reader
-
-        def refuse(*_):
-            raise NotImplementedError
-
-        loop.add_reader = refuse
-        alarm = make_alarm(loop, lambda: None)
-        loop.add_reader = watches
+        with monkeypatch.context() as patched:
+            patched.setattr(loop, "add_reader", refuse)
+            alarm = make_alarm(loop, lambda: None)
         alarm.close()
         return type(alarm)
 
