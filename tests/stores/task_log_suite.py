@@ -53,7 +53,9 @@ class TaskLogSuite(ABC):
 
     def test_every_value_is_kept(self, store, url):
         """Each column of a record is the column of its name in the table."""
-        given = record(5, decided_s=0.1, sent_s=0.2, received_s=0.3, started_s=0.4, ended_s=0.5, probability=0.6, reason="ä")
+        given = record(
+            5, decided_s=0.1, sent_s=0.2, received_s=0.3, started_s=0.4, ended_s=0.5, probability=0.6, reason="ä"
+        )
         given = replace(given, destination=2, place=9, status=3, model_version=11)
         store.append([given])
         assert self.execute(url, f"SELECT {', '.join(COLUMNS)} FROM tasks") == [astuple(given)]
@@ -145,7 +147,9 @@ class TaskLogSuite(ABC):
     def test_reasons_are_counted(self, store):
         """Only failures beyond luck, of the episodes asked for."""
         for episode in range(3):
-            store.append([record(t, episode=episode, reason=r) for t, r in enumerate(["", "nodeLost", "nodeLost", "cut"])])
+            store.append(
+                [record(t, episode=episode, reason=r) for t, r in enumerate(["", "nodeLost", "nodeLost", "cut"])]
+            )
         assert store.reasons("run", [0, 2]) == {"nodeLost": 4, "cut": 2}
         assert store.reasons("other", [0]) == {}
 
