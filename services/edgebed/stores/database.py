@@ -35,6 +35,8 @@ PAUSES_S = (0.05, 0.2)
 """Between the attempts, which are one more."""
 PAGE_BYTES = 16384
 """Of a new SQLite file: with long rows, half the work of its default of 4096."""
+WAL_BYTES = 4 << 20
+"""Of the write-ahead log beside the file, before it is copied into it."""
 
 REFUSED = (IntegrityError, DataError, InterfaceError, ProgrammingError)
 """What a database says of values or of a statement, not of itself."""
@@ -123,7 +125,8 @@ def fetch(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
 
 def _settings(connection: Any, _: object) -> None:
     connection.isolation_level = None  # the driver begins no transactions; `_begin` does
-    for pragma in (f"page_size={PAGE_BYTES}", "journal_mode=WAL", "synchronous=NORMAL"):
+    checkpoint = f"wal_autocheckpoint={WAL_BYTES // PAGE_BYTES}"
+    for pragma in (f"page_size={PAGE_BYTES}", "journal_mode=WAL", "synchronous=NORMAL", checkpoint):
         # A commit does not wait for the disk: the log outlives a killed process, not the machine's last half second.
         connection.execute(f"PRAGMA {pragma}").close()
 

@@ -72,6 +72,8 @@ class LogWriter:
         self._broken: BaseException | None = None
         self.fault: EnvironmentFault | None = None
         """Why the database is away; None while it is not."""
+        self.spool_fault: EnvironmentFault | None = None
+        """Why the spool took nothing the last time; None when it did."""
         self.stored = self.repeated = self.spooled = self.refused = self.batches = 0
         self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
         self._thread.start()
@@ -84,7 +86,7 @@ class LogWriter:
         with self._changed:
             self._check()
             if len(self._waiting) + len(self._in_hand) + len(rows) > self._limit:
-                raise self.fault or EnvironmentFault("the task log is too slow for its records; send them again later")
+                raise self._too_much()
             self._waiting.extend(rows)
             self._changed.notify_all()
 
@@ -128,7 +130,7 @@ class LogWriter:
             self._spool.close()
         with self._changed:
             if lost := len(self._waiting):
-                raise EnvironmentFault(f"{lost} records of the task log are lost: {self.fault}")
+                raise EnvironmentFault(f"{lost} records of the task log are lost: {self.spool_fault}")
         return flushed
 
     def _run(self) -> None:
@@ -137,6 +139,7 @@ class LogWriter:
                 if not self._deliver():
                     self._to_spool()
                     with self._changed:
+                        self._hurry = False  # a flush asks for one attempt at once, not for one after the other
                         self._changed.wait_for(lambda: self._stopping or self._hurry, RETRY_S)
         except BaseException as error:  # a mistake of ours: whoever puts or waits must hear of it
             _log.exception("the log writer ended")
@@ -214,11 +217,13 @@ class LogWriter:
             try:
                 self._write_spool(rows)
             except EnvironmentFault as error:
-                _log.error("records stay in memory: %s", error)
                 with self._changed:
-                    self.fault = error
+                    if self.spool_fault is None:
+                        _log.error("records stay in memory: %s", error)
+                    self.spool_fault = error
                 return
             with self._changed:
+                self.spool_fault = None
                 for _ in rows:
                     self._waiting.popleft()
                 self._changed.notify_all()
@@ -236,6 +241,12 @@ class LogWriter:
             self._write_spool(rows[middle:])
             return
         self.spooled += len(rows)
+
+    def _too_much(self) -> EnvironmentFault:
+        reasons = [str(fault) for fault in (self.fault, self.spool_fault) if fault is not None]
+        return EnvironmentFault(
+            "; and ".join(reasons) or "the task log is too slow for its records; send them again later"
+        )
 
     def _queued(self) -> int:
         return len(self._waiting) + len(self._in_hand) + self._spool.rows

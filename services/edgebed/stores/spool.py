@@ -42,17 +42,16 @@ class Spool:
         disk.make_folder(folder, SETTING)
         with disk.faults(folder, SETTING):
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                os.close(self._lock)
-                remedy = f"end it, or set {SETTING} to another folder for each process"
-                raise EnvironmentFault(f"spool {folder} is in use by another process; {remedy}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go when the process ends, however that is
+        except BlockingIOError as error:
+            os.close(self._lock)
+            remedy = f"end it, or set {SETTING} to another folder for each process"
+            raise EnvironmentFault(f"spool {folder} is in use by another process; {remedy}") from error
+        with disk.faults(folder, SETTING):
             names = sorted(os.listdir(folder))
             for name in names:
-                if _TEMPORARY.match(
-                    name
-                ):  # of a process that was killed while it wrote: nobody was told that it is there
+                if _TEMPORARY.match(name):  # of a process that was killed; nobody was told that it is there
                     (folder / name).unlink()
         found = [match for name in names if (match := _NAME.match(name))]
         self._files: list[tuple[str, int]] = [(match.string, int(match[2])) for match in found]
