@@ -3,8 +3,8 @@
     results = run_on_processes(experiment, Path("runs/testbed"), show=print)
 
 Everything is below the run's folder: `testbed/` holds the task log, artefacts, spooled records and what the services
-printed. So the same command goes on where an interrupted run stopped. A controller, generator or trainer that dies is started again and
-goes on; a node is, where the specification says `onNodeLoss: continue`.
+printed. So the same command goes on where an interrupted run stopped. A controller, generator or trainer that dies is started
+again and goes on; a node is, where the specification says `onNodeLoss: continue`.
 """
 
 import time

@@ -11,8 +11,19 @@ from edgebed.systems.cooperative.rules import Rules
 from edgebed.systems.cooperative.setups import TESTBED
 from edgebed.systems.cooperative.virtual import VirtualEpisode
 
-FIELDS = ("source", "size_bits", "cycles", "deadline_s", "waiting", "backlog_s", "sending_backlog_s", "receiving")
-FIELDS += ("available", "decision_key", "everyone", "transmission_s", "execution_s", "rows", "nodes", "slot", "slot_s")
+OWN = ("source", "size_bits", "cycles", "deadline_s", "waiting", "backlog_s", "sending_backlog_s", "receiving")
+FIELDS = (
+    *OWN,
+    "available",
+    "decision_key",
+    "everyone",
+    "transmission_s",
+    "execution_s",
+    "rows",
+    "nodes",
+    "slot",
+    "slot_s",
+)
 
 
 class Looking(Policy):
