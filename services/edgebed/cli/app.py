@@ -44,6 +44,9 @@ def run(
     output: Annotated[Path | None, typer.Option(help="the run's folder; runs/NAME if not given")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="replicates at once; as many as cores if not given")] = None,
     device: Annotated[Device, typer.Option(help="where to learn")] = Device.CPU,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="the controller's, with --backend processes; any free one if 0")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Run an experiment and write results.json, figures and a report.
@@ -54,19 +57,29 @@ def run(
 
         edgebed run mine.yaml --output runs/second-try --jobs 4
 
+        edgebed run deploy/experiments/testbed-quick.yaml --backend processes
+
         edgebed run mine.yaml --json | jq '.methods.o2o.successRate.mean'
     """
     with guarded(resume=True):
         from rich.console import Console
 
         from edgebed.cli.plan import load_experiment
-        from edgebed.cli.progress import RichProgress
-        from edgebed.runner.run import run_experiment
 
         experiment = load_experiment(file, backend)
         folder = output or Path("runs") / experiment.name
-        with RichProgress() as progress:
-            results = run_experiment(experiment, folder, jobs=jobs, progress=progress, device=str(device))
+        if experiment.spec.backend == "processes":
+            from edgebed.cli.live import LiveView
+            from edgebed.processes.run import run_on_processes
+
+            with LiveView() as view:
+                results = run_on_processes(experiment, folder, view, port=port)
+        else:
+            from edgebed.cli.progress import RichProgress
+            from edgebed.runner.run import run_experiment
+
+            with RichProgress() as progress:
+                results = run_experiment(experiment, folder, jobs=jobs, progress=progress, device=str(device))
         if as_json:
             _print_json(results)
             return

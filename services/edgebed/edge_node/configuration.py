@@ -114,7 +114,7 @@ class SchedulerChoice(Document):
     """Written into every record; the node answers it when the scheduler is in use."""
     kind: Name
     """Name of an installed policy, or `fixed`."""
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default_factory=dict)
     """The policy's own."""
     model: Model | None = None
     """Of an actor."""

@@ -50,6 +50,7 @@ class Family:
         self._gone: dict[str, int] = {}
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
+        self._listener: threading.Thread | None = None
         self._log: IO[str] | None = None
 
     def __enter__(self) -> Self:
@@ -64,7 +65,8 @@ class Family:
             start_new_session=True,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
-        threading.Thread(target=self._listen, daemon=True, name="family").start()
+        self._listener = threading.Thread(target=self._listen, daemon=True, name="family")
+        self._listener.start()
         self._answer("ready", None)
         return self
 
@@ -87,6 +89,10 @@ class Family:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if self._listener is not None:
+            self._listener.join(STOP_LIMIT_S)
+        if process.stdout is not None:
+            process.stdout.close()
         if self._log is not None:
             self._log.close()
 

@@ -5,7 +5,8 @@
     store.open("models/run-1/v3").read("actor.safetensors")       # checked against the manifest's SHA-256
 
 Published in one order everywhere: files under a temporary name, checksums, rename, and the manifest last. A reader that
-finds a manifest finds what it names. Publishing the same name again replaces the artefact: readers see the old or the new.
+finds a manifest finds what it names. Publishing the same name again replaces the artefact: the files have their content's
+checksum in their names, so whoever opened the old one can still read it, and a publisher that is killed leaves it as it was.
 """
 
 import hashlib
@@ -18,11 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from edgebed.experiment.errors import EnvironmentFault, Problem, UserError
-from edgebed.experiment.files import faults, write_atomically
+from edgebed.experiment.files import canonical
+from edgebed.stores import disk
 
+SETTING = "EDGEBED_ARTEFACTS"
 MANIFEST = "manifest.json"
 FORMAT = 1
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)*\Z")
+_PART = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}"
+_NAME = re.compile(rf"{_PART}(/{_PART})*\Z")
+_FILE = re.compile(rf"{_PART}\Z")
 
 
 class ArtefactError(EnvironmentFault):
@@ -31,7 +36,7 @@ class ArtefactError(EnvironmentFault):
 
 @dataclass(frozen=True)
 class Artefact:
-    """One published artefact."""
+    """One published artefact, as its manifest says."""
 
     name: str
     about: Mapping[str, Any]
@@ -39,17 +44,34 @@ class Artefact:
     files: Mapping[str, str]
     """File name to SHA-256."""
     _load: Callable[[str], bytes]
+    """Gives the content of a file by the name under which it lies, see `stored_as`."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what was published: equal when the files and what was said about them are equal."""
+        return hashlib.sha256(canonical({"about": self.about, "files": self.files})).hexdigest()
 
     def read(self, file: str) -> bytes:
         """A file's content. Raises ArtefactError when it is not there, or not what the manifest says."""
         if file not in self.files:
             raise ArtefactError(f"artefact {self.name} has no file {file}; it has {', '.join(sorted(self.files))}")
-        content = self._load(self.files[file])
+        content = self._load(stored_as(file, self.files[file]))
         found = hashlib.sha256(content).hexdigest()
         if found != self.files[file]:
             said = f"{file} is damaged: its SHA-256 is {found}, the manifest says {self.files[file]}"
             raise ArtefactError(f"artefact {self.name}: {said}; publish it again")
         return content
+
+    def manifest(self) -> bytes:
+        """The manifest's text, for people too."""
+        document = {
+            "format": FORMAT,
+            "name": self.name,
+            "about": self.about,
+            "files": self.files,
+            "digest": self.digest,
+        }
+        return (json.dumps(document, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
 
 
 class ArtefactStore(ABC):
@@ -57,7 +79,10 @@ class ArtefactStore(ABC):
 
     @abstractmethod
     def publish(self, name: str, files: Mapping[str, bytes], about: Mapping[str, Any]) -> Artefact:
-        """Makes the artefact visible as a whole. Raises EnvironmentFault when the store is away or full."""
+        """Makes the artefact visible as a whole, in place of what had its name.
+
+        Raises EnvironmentFault when the store is away or full; then what was there is there still.
+        """
 
     @abstractmethod
     def open(self, name: str) -> Artefact:
@@ -69,57 +94,37 @@ class ArtefactStore(ABC):
 
 
 class LocalArtefacts(ArtefactStore):
-    """Artefacts below a folder. A file's content lies under its SHA-256, so replacing an artefact disturbs no reader."""
+    """Artefacts below a folder, each in the folder of its name."""
 
     def __init__(self, folder: Path) -> None:
+        """Makes the folder. Raises EnvironmentFault when it cannot be made."""
         self._folder = folder
-        with faults(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(folder, SETTING)
 
     def publish(self, name: str, files: Mapping[str, bytes], about: Mapping[str, Any]) -> Artefact:
         """As in `ArtefactStore`."""
         place = self._place(name)
-        digests = {}
-        with faults(self._folder):
-            place.mkdir(parents=True, exist_ok=True)
+        artefact = described(name, files, about, self._loader(name, place))
+        manifest = artefact.manifest()  # first: what is no JSON is refused before anything is written
+        with disk.faults(self._folder, SETTING):
+            disk.make_folder(place, SETTING)
             for file, content in files.items():
-                digest = hashlib.sha256(content).hexdigest()
-                digests[file] = digest
                 # Written even where the name is taken: a crash of the machine may have left another content there.
-                write_atomically(place / f"{digest}.bin", content)
-            manifest = {"format": FORMAT, "name": name, "about": about, "files": digests}
-            text = json.dumps(manifest, sort_keys=True, indent=1, allow_nan=False)
-            write_atomically(place / MANIFEST, text.encode())
-        return self.open(name)
+                disk.write(place / stored_as(file, artefact.files[file]), content, SETTING)
+            disk.write(place / MANIFEST, manifest, SETTING)
+        return artefact
 
     def open(self, name: str) -> Artefact:
         """As in `ArtefactStore`."""
         place = self._place(name)
-        path = place / MANIFEST
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            text = (place / MANIFEST).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
             raise ArtefactError(f"there is no artefact {name} in {self._folder}; publish it first") from None
-        except ValueError as error:
-            raise ArtefactError(f"{path} is damaged ({error}); publish the artefact again") from error
         except OSError as error:
-            raise ArtefactError(f"{path} cannot be read ({error.strerror or error}); make it readable") from error
-        if (
-            not isinstance(manifest, dict)
-            or manifest.get("format") != FORMAT
-            or not isinstance(manifest.get("files"), dict)
-        ):
-            raise ArtefactError(f"{path} is not a manifest of format {FORMAT}; publish the artefact again")
-
-        def load(digest: str) -> bytes:
-            file = place / f"{digest}.bin"
-            try:
-                return file.read_bytes()
-            except OSError as error:
-                said = f"{file} cannot be read ({error.strerror or error})"
-                raise ArtefactError(f"artefact {name}: {said}; publish it again") from error
-
-        return Artefact(name, manifest.get("about", {}), manifest["files"], load)
+            reason = error.strerror or error
+            raise ArtefactError(f"{place / MANIFEST} cannot be read ({reason}); make it readable") from error
+        return parsed(name, text, str(place / MANIFEST), self._loader(name, place))
 
     def names(self, prefix: str = "") -> list[str]:
         """As in `ArtefactStore`."""
@@ -127,15 +132,69 @@ class LocalArtefacts(ArtefactStore):
         return sorted(name for name in found if name.startswith(prefix))
 
     def _place(self, name: str) -> Path:
-        if not _NAME.match(name) or ".." in name:
-            remedy = "give letters, digits, . _ + -, and / between parts"
-            raise UserError(Problem("artefact", f"{name!r} is not a name", remedy))
-        return self._folder / name
+        return self._folder / checked_name(name)
+
+    @staticmethod
+    def _loader(name: str, place: Path) -> Callable[[str], bytes]:
+        def load(stored: str) -> bytes:
+            try:
+                return (place / stored).read_bytes()
+            except OSError as error:
+                said = f"{place / stored} cannot be read ({error.strerror or error})"
+                raise ArtefactError(f"artefact {name}: {said}; publish it again") from error
+
+        return load
+
+
+def described(
+    name: str, files: Mapping[str, bytes], about: Mapping[str, Any], load: Callable[[str], bytes]
+) -> Artefact:
+    """The artefact that these files will be. Raises UserError for a name, or for words that are no JSON."""
+    for file in files:
+        if not _FILE.match(file):
+            remedy = "give letters, digits, . _ + -, at most 100"
+            raise UserError(Problem(f"artefact {name}", f"{file!r} is not a file name", remedy))
+    try:
+        about = json.loads(canonical(about))  # as a reader will see it, and nobody changes it
+    except (TypeError, ValueError) as error:
+        raise UserError(Problem(f"artefact {name}: about", f"{error}", "give finite JSON")) from error
+    return Artefact(name, about, {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}, load)
+
+
+def parsed(name: str, text: bytes, where: str, load: Callable[[str], bytes]) -> Artefact:
+    """The artefact of a manifest. Raises ArtefactError for a manifest that is damaged or not ours."""
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise ArtefactError(f"{where} is damaged ({error}); publish the artefact again") from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ArtefactError(f"{where} is not a manifest of format {FORMAT}; publish the artefact again")
+    files, about = document.get("files"), document.get("about")
+    if isinstance(about, dict) and isinstance(files, dict) and all(_FILE.match(file) for file in files):
+        artefact = Artefact(name, about, files, load)
+        if artefact.digest == document.get("digest"):
+            return artefact
+    raise ArtefactError(f"{where} is damaged (its digest is another); publish the artefact again")
+
+
+def checked_name(name: str) -> str:
+    """The name of an artefact. Raises UserError for what is none."""
+    if not _NAME.match(name) or MANIFEST in name.split("/"):
+        remedy = "give letters, digits, . _ + -, and / between parts of at most 100"
+        raise UserError(Problem("artefact", f"{name!r} is not a name", remedy))
+    return name
+
+
+def stored_as(file: str, digest: str) -> str:
+    """The name under which a file lies: with its checksum before its ending, so that people still see what it is."""
+    path = Path(file)
+    return f"{path.stem}.{digest[:32]}{path.suffix}"
 
 
 def open_artefacts(url: str) -> ArtefactStore:
     """The store of a URL such as file:artefacts or file:/var/lib/edgebed. Raises UserError for another kind."""
     kind, _, rest = url.partition(":")
-    if kind != "file" or not rest:
-        raise UserError(Problem("EDGEBED_ARTEFACTS", f"{url!r} is not allowed", "give file:FOLDER"))
-    return LocalArtefacts(Path(rest.removeprefix("//")))
+    folder = rest.removeprefix("//")
+    if kind != "file" or not folder:
+        raise UserError(Problem(SETTING, f"{url!r} is not allowed", "give file:FOLDER"))
+    return LocalArtefacts(Path(folder))

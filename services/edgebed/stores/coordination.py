@@ -1,26 +1,39 @@
 """Who is there, and what they are to use: a registry with heartbeats, and configuration that is pushed.
 
-    coordinator.register("edge-node", "node-3", "http://127.0.0.1:8081", {})
+    coordinator.register("edge-node", "node-3", "http://127.0.0.1:8081", {})       # again every HEARTBEAT_S
     coordinator.instances("edge-node")
-    coordinator.publish("trainer", text); coordinator.get("trainer", after=version, wait_s=10)
+    coordinator.publish("trainer", text); coordinator.get("trainer")
+    watch = coordinator.watch("trainer", put_in_use); watch.close()
 
-`EmbeddedCoordinator` is the controller's own, in memory. `HttpCoordinator` is how other services reach it.
+`EmbeddedCoordinator` is the controller's own, in memory, and is told the time. `HttpCoordinator` is how other services reach
+it: PUT, DELETE /v1/registry/SERVICE/NAME, GET /v1/registry/SERVICE, PUT /v1/configuration/KEY, and GET of that, which with
+?after=VERSION&wait=S is answered when the version is another or the time is over.
 """
 
+import logging
+import re
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import httpx
 
-from edgebed.experiment.errors import EnvironmentFault
+from edgebed.experiment.errors import EnvironmentFault, Problem, UserError
 
 HEARTBEAT_S = 1.0
 EXPIRY_S = 5.0
 """An instance that was not heard of for so long is gone."""
+POLL_S = 20.0
+"""Longest wait of one request for a configuration."""
+RETRY_S = 0.5
+"""Between attempts while the controller is away."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}\Z")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,15 +48,23 @@ class Instance:
 
 @dataclass(frozen=True)
 class Entry:
-    """A configuration text; `version` rises by one with each change, from 1."""
+    """A configuration text."""
 
     key: str
     text: str
     version: int
+    """Rises with each change, from 1 or more."""
+
+
+class Watch(Protocol):
+    """What `Coordinator.watch` returns."""
+
+    def close(self) -> None:
+        """From when this returns, nobody is told any more."""
 
 
 class Coordinator(ABC):
-    """What every coordinator does."""
+    """What every coordinator does. Names and keys are letters, digits and `. _ : -`; UserError for others."""
 
     @abstractmethod
     def register(self, service: str, name: str, address: str, metadata: Mapping[str, str]) -> None:
@@ -63,105 +84,218 @@ class Coordinator(ABC):
 
     @abstractmethod
     def get(self, key: str, after: int = 0, wait_s: float = 0.0) -> Entry | None:
-        """The configuration once its version is over `after`; None when that was not so within the time."""
+        """The configuration, once its version is another than `after`; None when that was not so within the time."""
+
+    @abstractmethod
+    def watch(self, key: str, told: Callable[[Entry], None]) -> Watch:
+        """Tells, in a thread of the coordinator's choice, the configuration that is there and then each change.
+
+        Of changes in quick succession some may be left out, never the last.
+        """
 
 
 class EmbeddedCoordinator(Coordinator):
     """In memory; safe to use from several threads."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic, first_version: int = 1) -> None:
+        """`now` gives seconds. A controller that is started again gives a higher `first_version`, such as Unix seconds."""
         self._now = now
+        self._version = first_version - 1
         self._instances: dict[tuple[str, str], tuple[Instance, float]] = {}
         self._entries: dict[str, Entry] = {}
+        self._watches: list[_Watch] = []
         self._changed = threading.Condition()
 
     def register(self, service: str, name: str, address: str, metadata: Mapping[str, str]) -> None:
         """As in `Coordinator`."""
+        instance = Instance(_checked(service), _checked(name), address, dict(metadata))
         with self._changed:
-            self._instances[service, name] = (Instance(service, name, address, dict(metadata)), self._now())
+            self._instances[service, name] = (instance, self._now())
 
     def deregister(self, service: str, name: str) -> None:
         """As in `Coordinator`."""
         with self._changed:
-            self._instances.pop((service, name), None)
+            self._instances.pop((_checked(service), _checked(name)), None)
 
     def instances(self, service: str) -> list[Instance]:
         """As in `Coordinator`."""
+        _checked(service)
         with self._changed:
             since = self._now() - EXPIRY_S
-            found = [i for i, heard in self._instances.values() if i.service == service and heard >= since]
+            self._instances = {key: found for key, found in self._instances.items() if found[1] > since}
+            found = [instance for instance, _ in self._instances.values() if instance.service == service]
         return sorted(found, key=lambda instance: instance.name)
 
     def publish(self, key: str, text: str) -> Entry:
         """As in `Coordinator`."""
+        _checked(key)
         with self._changed:
             there = self._entries.get(key)
             if there is not None and there.text == text:
                 return there
-            entry = Entry(key, text, 1 if there is None else there.version + 1)
-            self._entries[key] = entry
+            self._version += 1
+            entry = self._entries[key] = Entry(key, text, self._version)
+            watches = [watch for watch in self._watches if watch.key == key]
             self._changed.notify_all()
-            return entry
+        for watch in watches:
+            # The entry as it is then: two publishers may overtake each other on their way to a watch.
+            watch.tell(lambda: self._entries.get(key))
+        return entry
 
     def get(self, key: str, after: int = 0, wait_s: float = 0.0) -> Entry | None:
         """As in `Coordinator`."""
+        _checked(key)
 
-        def newer() -> Entry | None:
+        def other() -> Entry | None:
             entry = self._entries.get(key)
-            return entry if entry is not None and entry.version > after else None
+            return entry if entry is not None and entry.version != after else None
 
         with self._changed:
-            self._changed.wait_for(lambda: newer() is not None, wait_s)
-            return newer()
+            self._changed.wait_for(lambda: other() is not None, wait_s)
+            return other()
+
+    def watch(self, key: str, told: Callable[[Entry], None]) -> Watch:
+        """As in `Coordinator`: in this thread what is there, then in the publisher's, which it should not hold up."""
+        watch = _Watch(_checked(key), told, self._forget)
+        with self._changed:
+            self._watches.append(watch)
+        watch.tell(lambda: self._entries.get(key))
+        return watch
+
+    def _forget(self, watch: "_Watch") -> None:
+        with self._changed:
+            self._watches.remove(watch)
+
+
+class _Watch:
+    """Passes entries on, one at a time and each version once, until it is closed."""
+
+    def __init__(self, key: str, told: Callable[[Entry], None], forget: Callable[["_Watch"], None]) -> None:
+        self.key = key
+        self._told, self._forget = told, forget
+        self._latest, self._open = 0, True
+        self._lock = threading.RLock()  # who is told may close, or publish
+
+    def tell(self, current: Callable[[], Entry | None]) -> None:
+        with self._lock:
+            entry = current()
+            if not self._open or entry is None or entry.version == self._latest:
+                return
+            self._latest = entry.version
+            try:
+                self._told(entry)
+            except Exception:
+                _log.exception("configuration %s, version %s, was not put in use", entry.key, entry.version)
+
+    def close(self) -> None:
+        with self._lock:
+            was_open, self._open = self._open, False
+        if was_open:
+            self._forget(self)
 
 
 class HttpCoordinator(Coordinator):
-    """The controller's coordinator over HTTP. Raises EnvironmentFault while it is away."""
+    """The controller's coordinator over HTTP. Safe to use from several threads. Raises EnvironmentFault while it is away."""
 
     def __init__(self, address: str, *, token: str | None = None, timeout_s: float = 5.0) -> None:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._address = address
-        # Without looking at the machine's certificates and proxies, which a loopback or cluster address has no use for.
-        self._client = httpx.Client(base_url=address, headers=headers, timeout=timeout_s, trust_env=False, verify=False)  # noqa: S501  # plain HTTP
+        self._address, self._timeout_s = address.rstrip("/"), timeout_s
+        # Certificates cost a quarter of a second to load, and plain HTTP needs none; proxies are not for a cluster's inside.
+        verify = address.startswith("https:")
+        self._client = httpx.Client(headers=headers, timeout=timeout_s, trust_env=False, verify=verify)
+        self._watches: list[_Poll] = []
 
     def register(self, service: str, name: str, address: str, metadata: Mapping[str, str]) -> None:
         """As in `Coordinator`."""
         body = {"address": address, "metadata": dict(metadata)}
-        self._ask("PUT", f"/v1/registry/{service}/{name}", json=body)
+        self._ask("PUT", f"/v1/registry/{_checked(service)}/{_checked(name)}", json=body)
 
     def deregister(self, service: str, name: str) -> None:
         """As in `Coordinator`."""
-        self._ask("DELETE", f"/v1/registry/{service}/{name}")
+        self._ask("DELETE", f"/v1/registry/{_checked(service)}/{_checked(name)}")
 
     def instances(self, service: str) -> list[Instance]:
         """As in `Coordinator`."""
-        found = self._ask("GET", f"/v1/registry/{service}").json()
+        found = self._ask("GET", f"/v1/registry/{_checked(service)}")
         return [Instance(service, i["name"], i["address"], i["metadata"]) for i in found["instances"]]
 
     def publish(self, key: str, text: str) -> Entry:
         """As in `Coordinator`."""
-        return Entry(**self._ask("PUT", f"/v1/configuration/{key}", json={"text": text}).json())
+        return Entry(**self._ask("PUT", f"/v1/configuration/{_checked(key)}", json={"text": text}))
 
     def get(self, key: str, after: int = 0, wait_s: float = 0.0) -> Entry | None:
         """As in `Coordinator`."""
-        parameters = {"after": after, "waitSeconds": wait_s}
-        answer = self._ask("GET", f"/v1/configuration/{key}", params=parameters, extra_s=wait_s)
-        return None if answer.status_code == 204 else Entry(**answer.json())
+        path, until = f"/v1/configuration/{_checked(key)}", time.monotonic() + wait_s
+        while True:
+            wait = min(POLL_S, max(0.0, until - time.monotonic()))
+            found = self._ask("GET", path, params={"after": after, "wait": wait}, wait_s=wait)
+            if found is not None:
+                return Entry(**found)
+            if time.monotonic() >= until:
+                return None
+
+    def watch(self, key: str, told: Callable[[Entry], None]) -> Watch:
+        """As in `Coordinator`: in a thread of its own, which bears that the controller is away for a while."""
+        watch = _Poll(self, _checked(key), told)
+        self._watches.append(watch)
+        return watch
 
     def close(self) -> None:
-        """Closes its connections."""
+        """Closes its watches and connections."""
+        for watch in self._watches:
+            watch.close()
         self._client.close()
 
-    def _ask(self, method: str, path: str, extra_s: float = 0.0, **arguments: Any) -> httpx.Response:
+    def _ask(self, method: str, path: str, wait_s: float = 0.0, **arguments: Any) -> Any:
+        """The JSON of an answer; None for 204."""
+        url = f"{self._address}{path}"
         try:
-            timeout = self._client.timeout.read
-            answer = self._client.request(method, path, timeout=(timeout or 5.0) + extra_s, **arguments)
-            answer.raise_for_status()
-            return answer
-        except httpx.HTTPStatusError as error:
-            said = error.response.text[:200]
-            raise EnvironmentFault(f"controller {self._address}{path}: {error.response.status_code} {said}") from error
-        except httpx.HTTPError as error:
-            raise EnvironmentFault(
-                f"controller {self._address}: away ({error}); start it, or mend the address"
-            ) from error
+            answer = self._client.request(method, url, timeout=self._timeout_s + wait_s, **arguments)
+            if answer.status_code == 204:
+                return None
+            if answer.status_code == 200:
+                return answer.json()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            remedy = "start the controller, or mend EDGEBED_CONTROLLER"
+            raise EnvironmentFault(f"{url} does not answer ({error or type(error).__name__}); {remedy}") from error
+        except ValueError as error:
+            raise EnvironmentFault(f"{url} answers no JSON; mend EDGEBED_CONTROLLER") from error
+        remedy = "set the same EDGEBED_TOKEN here and there" if answer.status_code == 401 else "mend EDGEBED_CONTROLLER"
+        raise EnvironmentFault(f"{url} answers {answer.status_code} ({answer.text[:200]}); {remedy}")
+
+
+class _Poll:
+    """Asks again and again for the next version of an entry."""
+
+    def __init__(self, coordinator: HttpCoordinator, key: str, told: Callable[[Entry], None]) -> None:
+        self._coordinator, self._key = coordinator, key
+        self._closed = threading.Event()
+        self._watch = _Watch(key, told, lambda _: self._closed.set())
+        threading.Thread(target=self._run, name=f"watch {key}", daemon=True).start()
+
+    def close(self) -> None:
+        self._watch.close()  # the thread ends with its request, at most POLL_S later, and tells nobody
+
+    def _run(self) -> None:
+        after, heard = 0, True
+        while not self._closed.is_set():
+            try:
+                entry = self._coordinator.get(self._key, after, POLL_S)
+            except EnvironmentFault as error:
+                if heard and not self._closed.is_set():
+                    _log.warning("configuration %s stays as it is: %s", self._key, error)
+                heard = False
+                self._closed.wait(RETRY_S)
+                continue
+            heard = True
+            if entry is not None:
+                after = entry.version
+                self._watch.tell(partial(Entry, entry.key, entry.text, entry.version))
+
+
+def _checked(name: str) -> str:
+    if not _NAME.match(name):
+        raise UserError(
+            Problem("coordinator", f"{name!r} is not a name", "give letters, digits and . _ : -, at most 200")
+        )
+    return name

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -116,7 +117,7 @@ def test_what_is_learned_elsewhere_is_the_same_to_the_bit(tmp_path):
 class Killing(RemoteTeacher):
     """Its trainer is replaced by a fresh one after every second update of the course."""
 
-    restart = None
+    restart: Any = None
 
     def ask(self, request, progress=None, stage=""):
         if request["kind"] == "update" and request["number"] % 2 == 0 and self.restart is not None:

@@ -1,0 +1,161 @@
+"""The tables of the task log, and one of its rows as a value.
+
+`tasks` holds what was recorded, `task_log` (a view) what the paper logs of every task, for people:
+
+    sqlite3 tasks.db "SELECT * FROM task_log WHERE run = 'run-1' AND episode = 3"
+
+Instants are seconds from the start of the task's episode, NULL where the task never got there. `episodes` says what an
+episode was played for, and, once its tasks are accounted for, its result; `nodes` and `links` are the networks.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    insert,
+    inspect,
+    select,
+    text,
+)
+from sqlalchemy.engine import Connection
+
+from edgebed.systems.cooperative.lifecycle import TaskState
+
+VERSION = 1
+
+metadata = MetaData()
+_KEY: Any = {"nullable": False, "primary_key": True, "autoincrement": False}
+# The rows lie in the order of the key: half the pages to write, and an episode is read in one sweep.
+_BY_KEY: Any = {"sqlite_with_rowid": False}
+
+STATUSES = (TaskState.SUCCEEDED, TaskState.DROPPED, TaskState.FAILED, TaskState.UNFINISHED)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("run", String(200), **_KEY),
+    Column("episode", Integer, **_KEY),
+    Column("task", Integer, **_KEY),
+    Column("slot", Integer, nullable=False),
+    Column("source", Integer, nullable=False),
+    Column("destination", Integer, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("size_bits", Double, nullable=False),
+    Column("cycles", Double, nullable=False),
+    Column("deadline_s", Double, nullable=False),
+    Column("arrived_s", Double, nullable=False),
+    Column("decided_s", Double),
+    Column("sent_s", Double),
+    Column("received_s", Double),
+    Column("started_s", Double),
+    Column("ended_s", Double),
+    Column("u_transmission", Double, nullable=False),
+    Column("u_execution", Double, nullable=False),
+    Column("probability", Double),
+    Column("model_version", BigInteger, nullable=False),
+    Column("reason", String(100), nullable=False),
+    CheckConstraint(f"status IN ({', '.join(str(int(status)) for status in STATUSES)})", name="status_is_an_end"),
+    **_BY_KEY,
+)
+episodes = Table(
+    "episodes",
+    metadata,
+    Column("run", String(200), **_KEY),
+    Column("episode", Integer, **_KEY),
+    Column("phase", String(200), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("about", Text, nullable=False),
+    Column("result", Text),
+)
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("run", String(200), **_KEY),
+    Column("replicate", Integer, **_KEY),
+    Column("node", Integer, **_KEY),
+    Column("capacity_hz", Double, nullable=False),
+    Column("cores", Double, nullable=False),
+    Column("arrival_probability", Double, nullable=False),
+    Column("execution_failure_rate", Double, nullable=False),
+)
+links = Table(
+    "links",
+    metadata,
+    Column("run", String(200), **_KEY),
+    Column("replicate", Integer, **_KEY),
+    Column("sender", Integer, **_KEY),
+    Column("receiver", Integer, **_KEY),
+    Column("link_rate_bits_per_s", Double, nullable=False),
+    Column("link_failure_rate", Double, nullable=False),
+)
+schema_version = Table("schema_version", metadata, Column("version", Integer, nullable=False))
+
+VIEW = f"""CREATE VIEW task_log AS SELECT run, episode, task, slot, source, destination, place,
+ CASE status {" ".join(f"WHEN {int(status)} THEN '{status.label}'" for status in STATUSES)} END AS status,
+ size_bits, cycles, deadline_s, arrived_s,
+ sent_s - arrived_s AS transmission_wait_s, received_s - sent_s AS transmission_s,
+ started_s - CASE WHEN destination = source THEN arrived_s ELSE received_s END AS execution_wait_s,
+ ended_s - started_s AS execution_s, ended_s - arrived_s AS delay_s,
+ probability, model_version, reason FROM tasks"""  # noqa: S608  # our own names
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One task as it is logged; instants in seconds from the episode's start, None (or NaN) where it never got there."""
+
+    run: str
+    episode: int
+    task: int
+    """Number of the task in its episode."""
+    slot: int
+    source: int
+    destination: int
+    place: int
+    """Node that ended it."""
+    status: int
+    """A `TaskState` of `STATUSES`."""
+    size_bits: float
+    cycles: float
+    deadline_s: float
+    """From the arrival."""
+    arrived_s: float
+    decided_s: float | None
+    sent_s: float | None
+    received_s: float | None
+    started_s: float | None
+    ended_s: float | None
+    u_transmission: float
+    u_execution: float
+    probability: float | None
+    model_version: int
+    reason: str = ""
+    """Why it failed beyond its own luck, such as `nodeLost`."""
+
+
+COLUMNS = tuple(field.name for field in fields(LogRecord))
+"""A row is a tuple of these."""
+
+Row = tuple[Any, ...]
+
+
+def create(connection: Connection) -> int:
+    """Makes what is missing, in the caller's transaction; returns the schema's version, which may be another's."""
+    metadata.create_all(connection)
+    if "task_log" not in inspect(connection).get_view_names():
+        connection.execute(text(VIEW))
+    found = connection.execute(select(schema_version.c.version)).scalar()
+    if found is None:
+        connection.execute(insert(schema_version).values(version=VERSION))
+        return VERSION
+    return int(found)

@@ -1,0 +1,244 @@
+"""What every database of the task log must do. A backend subclasses it, and gives `url` and `execute`."""
+
+import threading
+from abc import ABC, abstractmethod
+from dataclasses import astuple, replace
+
+import numpy as np
+import pytest
+
+from edgebed.stores.log_schema import COLUMNS
+from edgebed.stores.task_log import TaskLogStore
+from edgebed.systems.cooperative.errors import ModelError
+from tests.stores.records import NETWORK, played, record, records_of, rows, same
+
+NOTHING = {"succeeded": 0, "dropped": 0, "failed": 0, "unfinished": 0}
+
+
+class TaskLogSuite(ABC):
+    """Subclasses have a fixture `url` of an empty database."""
+
+    @abstractmethod
+    def execute(self, url, statement):
+        """The rows of a plain SQL statement, not through the code under test."""
+
+    @pytest.fixture
+    def store(self, url):
+        store = TaskLogStore(url)
+        yield store
+        store.close()
+
+    @pytest.mark.parametrize("horizon", ["drain", "stop"])
+    def test_a_log_comes_back(self, store, horizon):
+        """Every column is bit by bit what was played, whether all tasks ended or the horizon cut some off."""
+        log = played(3, horizon)
+        records = records_of(log)
+        assert store.append(records) == len(records) > 100
+        assert same(store.read("run", [0]), log)
+
+    def test_what_is_beside_the_log_comes_back(self, store):
+        """The other columns are in the order of the log, and the numbers are those under which tasks travelled."""
+        given = [
+            record(7, slot=2, source=1, place=4, model_version=2**40, reason="nodeLost", decided_s=0.25),
+            record(3, slot=2, source=0, place=5),
+        ]
+        store.append(given)
+        found = store.read_all("run", [0])
+        assert found.log.task.tolist() == [0, 1]
+        assert found.number.tolist() == [3, 7]
+        assert found.place.tolist() == [5, 4]
+        assert found.model_version.tolist() == [0, 2**40]
+        assert found.reason.tolist() == ["", "nodeLost"]
+        assert np.array_equal(found.decided_s, [np.nan, 0.25], equal_nan=True)
+
+    def test_every_value_is_kept(self, store, url):
+        """Each column of a record is the column of its name in the table."""
+        given = record(
+            5, decided_s=0.1, sent_s=0.2, received_s=0.3, started_s=0.4, ended_s=0.5, probability=0.6, reason="ä"
+        )
+        given = replace(given, destination=2, place=9, status=3, model_version=11)
+        store.append([given])
+        assert self.execute(url, f"SELECT {', '.join(COLUMNS)} FROM tasks") == [astuple(given)]
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_order_of_arrival_does_not_matter(self, store, seed):
+        """Records come from many nodes in any order; they are read in order of slot and source."""
+        log = played(1)
+        records = records_of(log)
+        np.random.default_rng(seed).shuffle(records)
+        for begin in range(0, len(records), 37):
+            store.append(records[begin : begin + 37])
+        assert same(store.read("run", [0]), log)
+
+    def test_a_task_is_stored_once(self, store):
+        """A batch that is sent again, whole or in part, adds nothing and changes nothing."""
+        assert store.append_rows(rows(range(500))) == 500
+        assert store.append_rows(rows(range(500))) == 0
+        assert store.append_rows(rows(range(250, 750), status=3)) == 250
+        assert store.counts("run", 0) == NOTHING | {"succeeded": 500, "failed": 250}
+
+    def test_twice_in_one_batch_is_once(self, store):
+        assert store.append([record(1), record(1, status=2)]) == 1
+        assert store.counts("run", 0) == NOTHING | {"succeeded": 1}
+
+    def test_runs_and_episodes_are_apart(self, store):
+        """The same number in another run or episode is another task."""
+        assert store.append([record(1), record(1, run="other"), record(1, episode=1)]) == 3
+        for run, episode in (("run", 0), ("other", 0), ("run", 1)):
+            assert store.counts(run, episode)["succeeded"] == 1
+            assert store.tasks_of(run, episode) == {1}
+        assert len(store.read("run", [0, 1])) == 2
+
+    def test_run_names_are_compared_letter_by_letter(self, store):
+        """A run of another case or accent is another run."""
+        assert store.append([record(1, run=run) for run in ("run", "RUN", "rün")]) == 3
+
+    def test_episodes_are_numbered_as_given(self, store):
+        """A phase's episodes have any numbers in the run, and 0, 1, ... in the log of the phase."""
+        store.append([record(t, episode=e) for e in (4, 7, 9) for t in range(e)])
+        log = store.read("run", [9, 4])
+        assert log.episode.tolist() == [0] * 9 + [1] * 4
+        assert log.task.tolist() == [*range(9), *range(4)]
+
+    def test_an_empty_episode_is_an_empty_log(self, store):
+        for log in (store.read("run", []), store.read("run", [3])):
+            assert len(log) == 0
+            assert same(log, played(1).select(slice(0)))
+        assert store.counts("run", 3) == NOTHING
+        assert store.append([]) == 0
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"size_bits": None}, {"status": 7}, {"model_version": 2**70}, {"slot": None}, {"reason": object()}],
+        ids=lambda changes: next(iter(changes)),
+    )
+    def test_a_batch_with_a_wrong_record_is_refused_as_a_whole(self, store, changes):
+        """What is missing or not allowed is neither stored nor passed over."""
+        with pytest.raises(ModelError, match="records"):
+            store.append([record(1), record(2, **changes)])
+        assert store.tasks_of("run", 0) == set()
+        store.append([record(1)])
+        assert store.tasks_of("run", 0) == {1}
+
+    def test_a_row_of_another_length_is_refused(self, store):
+        """Even when the values of several add up."""
+        row = rows([1])[0]
+        with pytest.raises(ModelError, match="22 values"):
+            store.append_rows([row[:-1], (*row, 0)])
+
+    def test_nan_is_no_time(self, store, url):
+        """A time that never came is NULL in the table however it was given."""
+        store.append([record(1, ended_s=float("nan")), record(2, ended_s=None)])
+        assert self.execute(url, "SELECT COUNT(*) FROM tasks WHERE ended_s IS NULL") == [(2,)]
+
+    @pytest.mark.parametrize("horizon", ["drain", "stop"])
+    def test_people_read_what_the_paper_logs(self, store, url, horizon):
+        """The view has the paper's durations, as the log derives them, and a word for the status."""
+        log = played(2, horizon)
+        store.append(records_of(log))
+        for name in ("transmission_wait_s", "transmission_s", "execution_wait_s", "execution_s", "delay_s"):
+            found = self.execute(url, f"SELECT {name} FROM task_log ORDER BY task")
+            assert np.array_equal(np.array(found, float)[:, 0], getattr(log, name), equal_nan=True), name
+        for status, count in self.execute(url, "SELECT status, COUNT(*) FROM task_log GROUP BY status"):
+            assert store.counts("run", 0)[status] == count
+        paper = "task, slot, source, place, status, size_bits, cycles, deadline_s"
+        assert len(self.execute(url, f"SELECT {paper} FROM task_log")) == len(log)
+
+    def test_reasons_are_counted(self, store):
+        """Only failures beyond luck, of the episodes asked for."""
+        for episode in range(3):
+            store.append(
+                [record(t, episode=episode, reason=r) for t, r in enumerate(["", "nodeLost", "nodeLost", "cut"])]
+            )
+        assert store.reasons("run", [0, 2]) == {"nodeLost": 4, "cut": 2}
+        assert store.reasons("other", [0]) == {}
+
+    def test_finished_episodes_are_found(self, store):
+        """An attempt that was not finished is played again under a new number; the first finished one counts."""
+        assert [store.register("run", "collect", p, {"seed": p}) for p in (0, 1, 1)] == [0, 1, 2]
+        assert store.register("other", "collect", 0, {}) == 0
+        assert store.episodes("run", "collect") == {}
+        store.finish("run", 0, {"created": 3})
+        store.finish("run", 2, {"created": 4})
+        found = store.episodes("run", "collect")
+        assert {p: (row.episode, row.about, row.result) for p, row in found.items()} == {
+            0: (0, {"seed": 0}, {"created": 3}),
+            1: (2, {"seed": 1}, {"created": 4}),
+        }
+        store.finish("run", 1, {"created": 5})
+        assert store.episodes("run", "collect")[1].episode == 1
+        assert store.episodes("run", "evaluate") == {}
+
+    def test_an_episode_nobody_registered_cannot_be_finished(self, store):
+        with pytest.raises(ModelError, match="register it first"):
+            store.finish("run", 0, {})
+
+    def test_episodes_registered_at_once_have_numbers_of_their_own(self, url):
+        """Also through stores that know nothing of each other."""
+        stores = [TaskLogStore(url) for _ in range(4)]
+        numbers, errors = [], []
+
+        def some(store):
+            try:
+                numbers.extend(store.register("run", "collect", p, {}) for p in range(10))
+            except Exception as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=some, args=(store,)) for store in stores]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for store in stores:
+            store.close()
+        assert not errors
+        assert sorted(numbers) == list(range(40))
+
+    def test_a_network_is_written_once(self, store, url):
+        """Nodes and links of a replicate, in place of what was there."""
+        for seed in (5, 6):
+            network = NETWORK.draw(seed)
+            store.write_network("run", 0, network)
+        store.write_network("run", 1, NETWORK.draw(7))
+        n = network.nodes
+        nodes = self.execute(
+            url,
+            "SELECT capacity_hz, cores, arrival_probability, execution_failure_rate FROM nodes"
+            " WHERE replicate = 0 ORDER BY node",
+        )
+        wanted = (network.capacity_hz, network.cores, network.arrival_probability, network.execution_failure_rate)
+        assert np.array_equal(np.array(nodes), np.stack(wanted, axis=1))
+        links = self.execute(
+            url,
+            "SELECT sender, receiver, link_rate_bits_per_s, link_failure_rate FROM links WHERE replicate = 0",
+        )
+        assert len(links) == n * (n - 1)
+        assert all(network.link_rate_bits_per_s[i, j] == rate for i, j, rate, _ in links)
+        assert all(network.link_failure_rate[i, j] == failure for i, j, _, failure in links)
+
+    def test_opened_again_it_is_as_it_was(self, store, url):
+        """The tables are made once, whoever comes first."""
+        store.append([record(1)])
+        number = store.register("run", "collect", 0, {})
+        again = TaskLogStore(url)
+        assert again.tasks_of("run", 0) == {1}
+        again.finish("run", number, {})
+        again.close()
+        assert store.episodes("run", "collect")[0].episode == number
+
+    def test_opened_at_once_the_tables_are_made_once(self, url):
+        errors = []
+
+        def opened():
+            try:
+                TaskLogStore(url).close()
+            except Exception as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=opened) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not errors
+        assert self.execute(url, "SELECT COUNT(*) FROM schema_version") == [(1,)]
