@@ -1,7 +1,9 @@
 """An experiment over HTTP: from its document to results, interrupted and taken up again."""
 
+import contextlib
 import copy
 import json
+import sqlite3
 import time
 from typing import Any
 
@@ -35,7 +37,7 @@ def wait(client: httpx.Client, name: str, *states: str) -> dict[str, Any]:
     while (found := client.get(f"/v1/experiments/{name}").json())["state"] not in states:
         assert time.monotonic() < until, found
         time.sleep(0.05)
-    return found
+    return dict(found)
 
 
 def test_from_a_document_to_results(world, client):
@@ -204,13 +206,9 @@ def all_episodes(world: World, run: str, count: int) -> set[int]:
 
 def episodes(world: World, run: str) -> set[int]:
     """Numbers of the finished episodes of a run."""
-    from sqlalchemy import text
-
-    with world.store._engine.connect() as connection:
-        found = connection.execute(
-            text("select episode from episodes where run = :run and result is not null"), {"run": run}
-        )
-        numbers = [int(row[0]) for row in found]
+    with contextlib.closing(sqlite3.connect(world.folder / "tasks.db")) as database:
+        query = "select episode from episodes where run = ? and result is not null"
+        numbers = [int(row[0]) for row in database.execute(query, [run])]
     assert len(np.unique(numbers)) == len(numbers)
     return set(numbers)
 
