@@ -38,6 +38,8 @@ from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.registry import check_parameters, policy_names
 
 STATE = "controller.json"
+LIVE = "live.json"
+"""What the live view knows of the episodes."""
 STOP_S = 30.0
 """How long an experiment that is told to stop may take to notice."""
 
@@ -71,7 +73,7 @@ class Running:
         self.folder, self.state = folder, state
         self.stop, self.asked = threading.Event(), False
         """`asked`: somebody asked for this experiment to stop, so it does not go on by itself."""
-        self.status = Status(folder.experiment.rules().horizon, self.stop)
+        self.status = Status(folder.experiment.rules().horizon, self.stop, folder.path / LIVE)
         self.testbed: Testbed | None = None
         self.thread: threading.Thread | None = None
         self._version_lock = threading.Lock()

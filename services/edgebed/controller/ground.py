@@ -4,7 +4,7 @@ Episodes that the log has already are not played again, so a phase that was inte
 asked for only when there is something to play. After an evaluation its fidelity is measured, and kept in the run's folder.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +66,7 @@ class TestbedGround:
         log = self._testbed.store.read(self._testbed.run, [row.episode for row in rows])
         played = Rollout(log, messages_of(log, results))
         if request.stream is Stream.EVALUATE:
-            tasks = self.setting.tasks(request.stream, request.episodes, *request.index)
-            found = fidelity(self.setting, decider.policy(self.setting), tasks, played, results)
-            self._keep(request, {**self._about, "method": request.method, "phase": request.phase, **found})
+            self._compare(decider, request, played, results, progress)
         if request.label:
             progress.finished(request.label)
         return played
@@ -80,8 +78,22 @@ class TestbedGround:
         stream = {"stream": request.stream.name.lower(), "index": list(request.index), "method": request.method}
         return self._testbed.play(tasks, request.phase, episode, {**self._about, **stream})
 
-    def _keep(self, request: Request, found: dict[str, Any]) -> None:
+    def _compare(
+        self,
+        decider: Decider,
+        request: Request,
+        played: Rollout,
+        results: Sequence[Mapping[str, Any]],
+        progress: Progress,
+    ) -> None:
+        """Keeps the fidelity of an evaluation."""
+        label = f"{request.label}: the same in the simulator"
+        progress.started(label, label, None)
+        tasks = self.setting.tasks(request.stream, request.episodes, *request.index)
+        found = fidelity(self.setting, decider.policy(self.setting), tasks, played, results)
         folder = self._folder / FIDELITY
         with faults(folder):
             folder.mkdir(exist_ok=True)
-        write_atomically(folder / f"{request.phase}.json", canonical(found))
+        content = canonical({**self._about, "method": request.method, "phase": request.phase, **found})
+        write_atomically(folder / f"{request.phase}.json", content)
+        progress.finished(label)

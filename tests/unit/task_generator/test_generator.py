@@ -1,6 +1,7 @@
 """The generator hands over every task at its slot's start, to all nodes at once, and says which nodes did not take theirs."""
 
 import asyncio
+from typing import Any
 
 import httpx
 import pytest
@@ -16,13 +17,13 @@ async def begin(world: World, message, client: Peer | None = None) -> None:
     await peer.post("/v1/episodes", message.SerializeToString())
 
 
-async def done(world: World) -> dict:
+async def done(world: World) -> dict[str, Any]:
     """How it went, as a client sees it."""
     headers = {} if world.token is None else {"Authorization": f"Bearer {world.token}"}
     async with httpx.AsyncClient(base_url=world.server.address, headers=headers) as client:
         while not (answer := (await client.get("/v1/episodes/current")).json())["done"]:
             await asyncio.sleep(0.01)
-        return answer
+        return dict(answer)
 
 
 def test_every_task_arrives_once_and_at_its_slot(run):
