@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from edgebed.experiment.document import Document
 from edgebed.stores.coordination import Coordinator
-from edgebed.wire.description import HotPath
+from edgebed.wire.description import HotPath, problems
 from edgebed.wire.heartbeat import PATH
 from edgebed.wire.problems import Problem
 from edgebed.wire.server import HotRoutes
@@ -81,13 +81,16 @@ def registry_routes(coordinator: Coordinator) -> APIRouter:
         ]
         return {"service": service, "instances": found}
 
-    @routes.put("/v1/configuration/{key:path}")
+    @routes.put("/v1/configuration/{key:path}", responses=problems(404))
     async def publish(key: Key, configuration: Configuration) -> dict[str, Any]:
         """Set a text; the same text keeps its version."""
         entry = coordinator.publish(key, configuration.text)
         return {"key": entry.key, "text": entry.text, "version": entry.version}
 
-    @routes.get("/v1/configuration/{key:path}", responses={204: {"description": "Nothing newer within the time"}})
+    @routes.get(
+        "/v1/configuration/{key:path}",
+        responses={204: {"description": "Nothing newer within the time"}, **problems(404)},
+    )
     def get(
         key: Key,
         after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
