@@ -265,6 +265,26 @@ async def playing(nodes: int = 2, spool: Path | None = None, slots: int = 600, *
         yield made
 
 
+@contextlib.asynccontextmanager
+async def silent() -> AsyncIterator[str]:
+    """Takes connections and everything that comes, and never answers."""
+    open_writers: list[asyncio.StreamWriter] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_writers.append(writer)
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(1 << 16):
+                pass
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for writer in open_writers:
+            writer.transport.abort()
+
+
 async def until(condition: Any) -> None:
     """Waits for what must come; the test's limit ends it otherwise."""
     while not condition():
