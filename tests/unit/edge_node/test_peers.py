@@ -10,7 +10,7 @@ from edgebed.edge_node.app import Seat, create_app, hot_routes
 from edgebed.edge_node.scheduler import PROBE_TIMEOUT_S
 from edgebed.wire.generated import testbed_pb2 as pb
 from edgebed.wire.server import HotRoutes, serve
-from tests.unit.edge_node.fleet import bare, playing, run, silent, task, until
+from tests.unit.edge_node.fleet import bare, network, playing, run, silent, task, until
 
 
 @contextlib.asynccontextmanager
@@ -100,6 +100,39 @@ def test_tasks_for_a_node_that_dies_fail_visibly_and_the_link_goes_on():
             assert fleet.nodes[0].episode.idle
             assert fleet.nodes[0].fault is None
             assert sum((await fleet.finish(0))["ended"].values()) == 2
+
+    run(test())
+
+
+def test_a_node_that_takes_nothing_of_a_transfer_is_lost_and_the_link_goes_on(monkeypatch):
+    """As one does that was stopped: its kernel takes what fits, and then nobody reads it."""
+    monkeypatch.setattr("edgebed.emulation.links.CONFIRM_LIMIT_S", 0.3)
+
+    async def test() -> None:
+        stuck = []
+
+        async def listen(_, writer):
+            writer.transport.pause_reading()
+            stuck.append(writer)
+
+        server = await asyncio.start_server(listen, "127.0.0.1", 0)
+        async with bare(1) as fleet:
+            there = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            quick = {**network(2), "linkRateBitsPerSecond": [[8e10] * 2] * 2}
+            await fleet.configure([fleet.servers[0].address, there], network=quick)
+            await fleet.decide("fixed", decisions=[[0, 0, 1], [1, 0, 0]])
+            await fleet.begin()
+            assert await fleet.arrive(0, task(1, size_bits=8 * 64e6), task(2, slot=1)) == 200
+            records = await fleet.log.has(2)
+            assert records[2].ended_s < records[1].ended_s
+            assert records[2].status == pb.SUCCEEDED
+            assert (records[1].status, records[1].reason) == (pb.FAILED, "nodeLost")
+            assert records[1].ended_s - records[1].task.sent_s >= 0.3
+            assert fleet.nodes[0].episode.idle
+            assert not fleet.nodes[0]._links[1].busy
+        for writer in stuck:
+            writer.transport.abort()
+        server.close()
 
     run(test())
 

@@ -224,16 +224,16 @@ class TestSpool:
         assert spool.first() == spool.first() == self.BODIES[0]
         spool.append(self.BODIES[2:])
         assert spool.records == 42
-        assert self.taken(spool) == [*self.BODIES]
+        assert self.taken(spool) == list(self.BODIES)
         assert not (tmp_path / "a" / "x").exists()
         spool.append(self.BODIES)
-        assert self.taken(spool) == [*self.BODIES]
+        assert self.taken(spool) == list(self.BODIES)
 
     def test_a_next_process_finds_everything_that_is_left_at_least(self, tmp_path):
         spool = Spool(tmp_path / "x")
         spool.append(self.BODIES)
         spool.forget(*spool.first())
-        assert self.taken(Spool(tmp_path / "x")) == [*self.BODIES]
+        assert self.taken(Spool(tmp_path / "x")) == list(self.BODIES)
 
     def test_a_frame_that_a_crash_cut_off_is_removed_wherever_it_was_cut(self, tmp_path):
         path = tmp_path / "x"
@@ -241,10 +241,13 @@ class TestSpool:
         whole = path.read_bytes()
         ends = [0, 13, 21, 329]
         assert ends[-1] == len(whole)
-        for cut in range(len(whole) + 1):
+        for cut in {
+            *range(0, len(whole), 9),
+            *(end + by for end in ends for by in (0, 1, 7, 8) if end + by <= len(whole)),
+        }:
             path.write_bytes(whole[:cut])
             spool = Spool(path)
             kept = sum(end <= cut for end in ends) - 1
             assert os.path.getsize(path) == ends[kept]
             spool.append([(b"later", 2)])
-            assert self.taken(spool) == [*self.BODIES[:kept], (b"later", 2)]
+            assert self.taken(spool) == list(self.BODIES[:kept]) + [(b"later", 2)]

@@ -195,7 +195,7 @@ def test_a_task_whose_policy_fails_is_unfinished_and_the_reason_is_told():
         async with playing(1) as fleet:
             await fleet.decide("fixed", decisions=[[0, 0, 0]])
             assert await fleet.arrive(0, task(1), task(2, slot=5), task(3)) == 200
-            assert "FixedDecisions" in fleet.nodes[0].fault
+            assert "FixedDecisions" in str(fleet.nodes[0].fault)
             await fleet.log.has(2)
             end = await fleet.finish(0)
             assert end["ended"] == {"succeeded": 2, "dropped": 0, "failed": 0, "unfinished": 1}
