@@ -176,7 +176,8 @@ class TaskLogSuite(ABC):
     def test_episodes_registered_at_once_have_numbers_of_their_own(self, url):
         """Also through stores that know nothing of each other."""
         stores = [TaskLogStore(url) for _ in range(4)]
-        numbers, errors = [], []
+        numbers: list[int] = []
+        errors: list[Exception] = []
 
         def some(store):
             try:

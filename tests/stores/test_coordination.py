@@ -7,7 +7,7 @@ import time
 import pytest
 
 from edgebed.experiment.errors import EnvironmentFault
-from edgebed.stores.coordination import EXPIRY_S, EmbeddedCoordinator, HttpCoordinator
+from edgebed.stores.coordination import EXPIRY_S, EmbeddedCoordinator, Entry, HttpCoordinator
 from tests.stores.coordinator_suite import LONG_S, CoordinatorSuite
 from tests.stores.registry_server import RegistryServer
 
@@ -38,7 +38,8 @@ class TestEmbedded(CoordinatorSuite):
 class TestHttp(CoordinatorSuite):
     @pytest.fixture
     def coordinator(self):
-        self.now, self.clients = Now(), []
+        self.now = Now()
+        self.clients: list[HttpCoordinator] = []
         with RegistryServer(EmbeddedCoordinator(self.now)).running() as self.server:
             yield self.again(None)
             for client in self.clients:
@@ -142,7 +143,7 @@ def test_the_token_is_sent():
 
 def test_a_controller_that_comes_back_is_watched_again():
     """Also when its versions begin anew: a watcher hears of the text that is there then."""
-    told = queue.Queue()
+    told: queue.Queue[Entry] = queue.Queue()
     with RegistryServer(EmbeddedCoordinator(first_version=50)).running() as server:
         client = HttpCoordinator(server.address)
         watch = client.watch("trainer", told.put)
