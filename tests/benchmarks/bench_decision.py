@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from itertools import pairwise
 
 import numpy as np
 
@@ -30,10 +31,9 @@ def bench_decision() -> list[Result]:
     rng = np.random.default_rng(1)
     sizes = [observation.static_size + observation.dynamic_size, 64, 64, NODES + 1]
     layers = tuple(
-        (rng.normal(0, 0.1, (a, b)).astype(np.float32), np.zeros(b, dtype=np.float32))
-        for a, b in zip(sizes, sizes[1:], strict=False)
+        (rng.normal(0, 0.1, (a, b)).astype(np.float32), np.zeros(b, dtype=np.float32)) for a, b in pairwise(sizes)
     )
-    actor = Actor(context, ActorWeights(observation, layers))  # type: ignore[arg-type]  # three layers
+    actor = Actor(context, ActorWeights(observation, layers))
     return [
         limit(f"decision of {name} on a node of {NODES}, p50", "us", _median_us(policy, context), 50)
         for name, policy in (("the actor", actor), ("ratc", Ratc(context)))

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 
 import httpx
 import uvloop
@@ -63,31 +64,36 @@ async def exchange(one: Callable[[], Awaitable[object]], count: int, at_once: in
         await asyncio.gather(*(some() for _ in range(at_once)))
 
 
+def _run(loop: asyncio.Runner, one: Callable[[], Awaitable[object]], count: int, at_once: int) -> None:
+    loop.run(exchange(one, count, at_once))
+
+
 def bench_message() -> list[Result]:
     """Microseconds per message of 1 KB and its answer."""
     body = message()
     results = []
     with server("ours") as port, server("fastapi") as other, asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+        peer = Peer(f"http://127.0.0.1:{port}")
+        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{other}", trust_env=False)
+
+        async def ours() -> None:
+            answer = await peer.post("/v1/arrivals", body)
+            assert pb.ProbeAnswer.FromString(answer).available
+
+        async def theirs() -> None:
+            response = await client.post("/v1/arrivals", content=body)
+            assert pb.ProbeAnswer.FromString(response.raise_for_status().content).available
+
         for name, at_once in (("node-to-node message of 1 KB", 1), (f"the same, {AT_ONCE} at once", AT_ONCE)):
-            peer = Peer(f"http://127.0.0.1:{port}")
-            client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{other}", trust_env=False)
-
-            async def ours(peer: Peer = peer) -> None:
-                answer = await peer.post("/v1/arrivals", body)
-                assert pb.ProbeAnswer.FromString(answer).available
-
-            async def theirs(client: httpx.AsyncClient = client) -> None:
-                response = await client.post("/v1/arrivals", content=body)
-                assert pb.ProbeAnswer.FromString(response.raise_for_status().content).available
-
             seconds, baseline = alternate(
-                lambda one=ours, at_once=at_once: loop.run(exchange(one, MESSAGES, at_once)),
-                lambda one=theirs, at_once=at_once: loop.run(exchange(one, BASELINE_MESSAGES, at_once)),
+                partial(_run, loop, ours, MESSAGES, at_once), partial(_run, loop, theirs, BASELINE_MESSAGES, at_once)
             )
-            loop.run(peer.close())
-            loop.run(client.aclose())
             count = BASELINE_MESSAGES // at_once * at_once
-            results.append(compare(name, "us", seconds / (MESSAGES // at_once * at_once) * 1e6, baseline / count * 1e6, 5))
+            results.append(
+                compare(name, "us", seconds / (MESSAGES // at_once * at_once) * 1e6, baseline / count * 1e6, 5)
+            )
+        loop.run(peer.close())
+        loop.run(client.aclose())
     return results
 
 

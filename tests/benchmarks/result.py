@@ -41,6 +41,11 @@ def limit(name: str, unit: str, ours: float, bar: float) -> Result:
     return Result(name, ours, unit, None, bar / ours, bar, ours <= bar)
 
 
+def at_least(name: str, unit: str, ours: float, bar: float) -> Result:
+    """An absolute level: met when ours reaches it."""
+    return Result(name, ours, unit, None, ours / bar, bar, ours >= bar)
+
+
 def alternate(ours: Callable[[], object], baseline: Callable[[], object], runs: int = 5) -> tuple[float, float]:
     """Median seconds of each, run in turn so that a machine's drift meets both; one warm-up run each first."""
     ours()

@@ -79,7 +79,7 @@ def test_every_package_of_an_extra_is_known_to_the_command_line():
 
 def test_installed_or_not_the_same_policies_are_found():
     """The entry points of the installed package and the table for the source tree say the same."""
-    assert PROJECT["entry-points"]["edgebed.policies"] == registry._BUILT_IN
+    assert PROJECT["entry-points"]["edgebed.policies"] == registry.BUILT_IN
 
 
 @pytest.mark.parametrize("name", ["dev", "torch"])

@@ -1,6 +1,9 @@
 """Settings from the environment: what is read, and what is refused with variable, value and remedy."""
 
+import re
+
 import pytest
+
 from edgebed.settings import SettingsError, read_settings
 
 
@@ -37,9 +40,8 @@ def test_a_secret_comes_from_a_file_and_is_never_shown(tmp_path):
     ],
 )
 def test_a_wrong_setting_is_refused_with_its_name_and_remedy(environment, expected):
-    with pytest.raises(SettingsError, match="^") as caught:
+    with pytest.raises(SettingsError, match=re.escape(expected)):
         read_settings("edge-node", environment)
-    assert expected in str(caught.value)
 
 
 def test_variables_of_tests_and_of_other_programs_are_nobodys_settings():

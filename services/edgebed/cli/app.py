@@ -44,6 +44,9 @@ def run(
     output: Annotated[Path | None, typer.Option(help="the run's folder; runs/NAME if not given")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="replicates at once; as many as cores if not given")] = None,
     device: Annotated[Device, typer.Option(help="where to learn")] = Device.CPU,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="the controller's, with --backend processes; any free one if 0")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Run an experiment and write results.json, figures and a report.
@@ -54,19 +57,29 @@ def run(
 
         edgebed run mine.yaml --output runs/second-try --jobs 4
 
+        edgebed run deploy/experiments/testbed-quick.yaml --backend processes
+
         edgebed run mine.yaml --json | jq '.methods.o2o.successRate.mean'
     """
     with guarded(resume=True):
         from rich.console import Console
 
         from edgebed.cli.plan import load_experiment
-        from edgebed.cli.progress import RichProgress
-        from edgebed.runner.run import run_experiment
 
         experiment = load_experiment(file, backend)
         folder = output or Path("runs") / experiment.name
-        with RichProgress() as progress:
-            results = run_experiment(experiment, folder, jobs=jobs, progress=progress, device=str(device))
+        if experiment.spec.backend == "processes":
+            from edgebed.cli.live import LiveView
+            from edgebed.processes.run import run_on_processes
+
+            with LiveView() as view:
+                results = run_on_processes(experiment, folder, view, port=port)
+        else:
+            from edgebed.cli.progress import RichProgress
+            from edgebed.runner.run import run_experiment
+
+            with RichProgress() as progress:
+                results = run_experiment(experiment, folder, jobs=jobs, progress=progress, device=str(device))
         if as_json:
             _print_json(results)
             return
@@ -102,22 +115,31 @@ def validate(
 @app.command()
 def replay(
     cases: Annotated[list[Path], typer.Argument(metavar="CASE.json...", help="tasks with their decisions")],
-    backend: Annotated[str, typer.Option(help="simulator, or virtual: the node core in virtual time")] = "simulator",
+    backend: Annotated[
+        str, typer.Option(help="simulator; virtual: the node core in virtual time; processes: real bytes and time")
+    ] = "simulator",
 ) -> None:
     """Replay tasks with given decisions to their exact fates: one JSON document per case and line.
 
     edgebed replay tests/data/golden/*.json
 
-    edgebed replay case.json --backend virtual
+    edgebed replay case.json --backend processes
     """
     with guarded():
         from edgebed.experiment.errors import Problem, UserError
         from edgebed.runner.replay import BACKENDS, read_case, replay_case
 
-        if backend not in BACKENDS:
-            raise UserError(Problem("--backend", f"{backend!r} cannot replay", f"give {' or '.join(BACKENDS)}"))
-        for path in cases:
-            print(json.dumps(replay_case(read_case(path), backend), allow_nan=False), flush=True)
+        if backend not in (*BACKENDS, "processes"):
+            known = ", ".join((*BACKENDS, "processes"))
+            raise UserError(Problem("--backend", f"{backend!r} cannot replay", f"give one of {known}"))
+        if backend == "processes":
+            from edgebed.processes.replay import replay_on_processes
+
+            answers = replay_on_processes([read_case(path) for path in cases])
+        else:
+            answers = (replay_case(read_case(path), backend) for path in cases)
+        for answer in answers:
+            print(json.dumps(answer, allow_nan=False), flush=True)
 
 
 @app.command()

@@ -15,10 +15,13 @@ from edgebed.systems.cooperative.rules import Rules
 from edgebed.systems.cooperative.workload import WorkloadModel
 
 Index = Annotated[int, Field(ge=0, lt=1000)]
+Slot = Annotated[int, Field(ge=0, lt=2**32)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Version = Annotated[int, Field(ge=0, lt=2**63)]
 Address = Annotated[str, Field(pattern=r"^http://[^/\s]+:\d+$", max_length=300)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+Decision = Annotated[tuple[Slot, Index, Index], Field(strict=False)]
 
 
 class TaskModel(Document):
@@ -111,11 +114,11 @@ class SchedulerChoice(Document):
     """Written into every record; the node answers it when the scheduler is in use."""
     kind: Name
     """Name of an installed policy, or `fixed`."""
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default_factory=dict)
     """The policy's own."""
     model: Model | None = None
     """Of an actor."""
-    decisions: Annotated[tuple[tuple[Index, Index, Index], ...] | None, Field(strict=False)] = None
+    decisions: Annotated[tuple[Decision, ...] | None, Field(strict=False)] = None
     """For `fixed`: slot, source and destination of every task."""
 
     @model_validator(mode="after")

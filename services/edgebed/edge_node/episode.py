@@ -367,9 +367,8 @@ class NodeEpisode:
         assert isinstance(task, LiveTask)
         self.ended[status] += 1
         self._measured.tasks[status.label] += 1
-        record = pb.TaskRecord(
-            task=self._header(task), status=pb.Status.ValueType(int(status)), place=self._index, reason=reason
-        )
+        record = pb.TaskRecord(task=self._header(task), place=self._index, reason=reason)
+        record.status = int(status)  # type: ignore[assignment]  # the numbers are the same by definition
         for name in ("received_s", "started_s", "ended_s"):
             value = getattr(task, name)
             if not math.isnan(value):

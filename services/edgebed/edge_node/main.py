@@ -13,6 +13,7 @@ from edgebed.edge_node.service import EdgeNode
 from edgebed.emulation.clock import Clock
 from edgebed.settings import Settings
 from edgebed.stores.artefacts import open_artefacts
+from edgebed.systems.registry import BUILT_IN, find_policy
 from edgebed.wire.heartbeat import Heartbeat
 from edgebed.wire.server import serve as serve_http
 
@@ -32,6 +33,8 @@ class Prepared:
 
 def prepare() -> Prepared:
     """Everything that a parent can make for its children."""
+    for name in BUILT_IN:
+        find_policy(name)  # imported here, a policy's code is shared
     pages = mmap.mmap(-1, PAYLOAD_BYTES)
     pages.write(os.urandom(PAYLOAD_BYTES))
     seat = Seat()

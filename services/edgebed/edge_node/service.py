@@ -25,7 +25,6 @@ from edgebed.systems.cooperative.lifecycle import TaskState
 from edgebed.systems.cooperative.policies.actor import Actor
 from edgebed.systems.cooperative.policies.fixed import FixedDecisions
 from edgebed.systems.cooperative.policy import Policy, PolicyContext
-from edgebed.systems.cooperative.rules import Horizon
 from edgebed.systems.registry import build_policy
 from edgebed.wire.client import Peer
 from edgebed.wire.errors import PeerError
@@ -137,9 +136,8 @@ class EdgeNode:
     async def finish(self, end: EpisodeEnd) -> dict[str, Any]:
         """The episode is over: what is unfinished is recorded, and all records are in the log. Returns what was measured."""
         episode = self._running(end.run, end.episode)
-        configuration, context = self._configured()
-        if context.rules.horizon is Horizon.DRAIN:
-            episode.cut()  # nothing is left, unless the controller gave up waiting
+        configuration, _ = self._configured()
+        episode.cut()  # nothing is left, unless the controller gave up waiting
         for task in list(self._tasks):
             task.cancel()
         assert self.recorder is not None  # configured

@@ -33,7 +33,11 @@ class TimerfdAlarm:
     def __init__(self, loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
         self._loop, self._call = loop, call
         self._fd = _create()
-        loop.add_reader(self._fd, self._due)
+        try:
+            loop.add_reader(self._fd, self._due)
+        except BaseException:
+            os.close(self._fd)
+            raise
 
     def set(self, instant: float) -> None:
         """See Alarm. An instant that has passed wakes at once."""

@@ -7,7 +7,8 @@ An instant is seconds of CLOCK_MONOTONIC as a float. A call is never made early,
 instants, those of one instant in the order in which they were asked for. How late each was made is measured.
 
 Not all that is due is equally urgent. A patient call (a piece in the middle of a transfer) waits until no other is due, so
-that the end of one transfer is not held up by the middle of ten others.
+that the end of one transfer is not held up by the middle of ten others. For an exact call (the last byte of a transfer) the
+process wakes a little ahead and watches the clock, because waking takes as long as a third of the error that is allowed.
 
 Between processes an instant travels as Unix nanoseconds. Wall clocks jump and are slewed, so it is mapped to the clock of
 the process once, when it is received.
@@ -21,14 +22,17 @@ from collections.abc import Callable
 from edgebed.emulation.alarm import Alarm, make_alarm
 from edgebed.emulation.lateness import Lateness
 
+WATCH_S = 70e-6
+"""How long before an exact call the process wakes; what a wake-up takes, most of the time."""
+
 
 class Timer:
     """A call that was asked for."""
 
-    __slots__ = ("_asked_at", "_call", "instant")
+    __slots__ = ("_asked_at", "_call", "instant", "wakes_at")
 
-    def __init__(self, instant: float, call: Callable[[], None], asked_at: float) -> None:
-        self.instant = instant
+    def __init__(self, instant: float, call: Callable[[], None], asked_at: float, wakes_at: float) -> None:
+        self.instant, self.wakes_at = instant, wakes_at
         self._asked_at = asked_at
         self._call: Callable[[], None] | None = call
 
@@ -73,13 +77,13 @@ class Clock:
         """Seconds of CLOCK_MONOTONIC."""
         return time.monotonic()
 
-    def at(self, instant: float, call: Callable[[], None], *, patient: bool = False) -> Timer:
-        """Calls back at an instant, from the event loop; in its next round for one that has passed."""
-        timer = Timer(instant, call, self.now())
+    def at(self, instant: float, call: Callable[[], None], *, patient: bool = False, exact: bool = False) -> Timer:
+        """Calls back at an instant, from the event loop; soon for one that has passed, but never within this call."""
+        timer = Timer(instant, call, self.now(), instant - WATCH_S if exact else instant)
         self._asked += 1
         heapq.heappush(self._patient if patient else self._urgent, (instant, self._asked, timer))
-        if instant < self._armed:
-            self._arm(instant)
+        if timer.wakes_at < self._armed:
+            self._arm(timer.wakes_at)
         return timer
 
     def catch_up(self) -> float:
@@ -115,11 +119,23 @@ class Clock:
         try:
             while True:
                 now = self.catch_up()
-                if not (self._patient and self._patient[0][0] <= now):
+                if self._urgent and self._urgent[0][2].wakes_at <= now:
+                    self._watch(self._urgent[0][2])
+                elif self._patient and self._patient[0][0] <= now:
+                    self._make(self._patient, now)
+                else:
                     break
-                self._make(self._patient, now)
         finally:
             self._rearm()
+
+    def _watch(self, timer: Timer) -> None:
+        """Until an instant that is about to come."""
+        if not timer.pending:
+            self._drop_cancelled(self._urgent)
+            return
+        now, instant = self.now, timer.instant
+        while now() < instant:
+            pass
 
     def _make(self, heap: _Heap, now: float) -> None:
         """The first call of a heap. What it raises is the loop's to report, as for its own timers."""
@@ -139,10 +155,14 @@ class Clock:
             return
         self._armed = float("inf")
         for heap in (self._urgent, self._patient):
-            while heap and not heap[0][2].pending:
-                heapq.heappop(heap)
-            if heap and heap[0][0] < self._armed:
-                self._arm(heap[0][0])
+            self._drop_cancelled(heap)
+            if heap and heap[0][2].wakes_at < self._armed:
+                self._arm(heap[0][2].wakes_at)
+
+    @staticmethod
+    def _drop_cancelled(heap: _Heap) -> None:
+        while heap and not heap[0][2].pending:
+            heapq.heappop(heap)
 
     def _arm(self, instant: float) -> None:
         self._armed = instant

@@ -6,8 +6,7 @@ The schedule is absolute: a piece that was written late is followed by a longer 
 has to be on time, so it is kept short, and the pieces before it give way to it (`clock`).
 
     waiting --begins--> opening --connected--> flowing --last byte--> ended: sent
-       \\---------------------\\----------------------\\---cut_after_s--> ended: cut
-        \\---------------------\\----------------------\\---peer gone----> ended: lost
+    any of these: --cut_after_s--> ended: cut; --peer gone--> ended: lost; --stop()--> nothing is told
 
 A transfer that fails is cut by resetting the connection: the receiver sees bytes end, as with a real broken link. Its last byte
 is never written, however late the cut is noticed. A connection is opened ahead, and again at once after a cut, so that
@@ -27,7 +26,7 @@ from edgebed.wire.errors import PeerError
 
 GRID_S = 0.004
 """Distance of two ticks: what a link of 40 MB/s sends in it fits a socket's buffer."""
-LAST_PIECE_S = 0.0005
+LAST_PIECE_S = 0.0003
 """The last piece holds the bytes of so much time at most."""
 DRAIN_POLL_S = 0.0005
 """How often to look whether the kernel has taken what a slow peer did not."""
@@ -178,7 +177,8 @@ class PacedLink:
             self._drain(transfer)
         elif now < transfer.last_at:
             at = transfer.next_at(now)
-            timer = self._clock.at(at, lambda: self._write(transfer), patient=at < transfer.last_at - LAST_PIECE_S)
+            last = at >= transfer.last_at
+            timer = self._clock.at(at, lambda: self._write(transfer), patient=not last, exact=last)
             transfer.timers["write"] = timer
 
     def _write_up_to(self, transfer: _Transfer, upload: Upload, due: int) -> None:

@@ -32,6 +32,7 @@ from edgebed.systems.cooperative.workload import WorkloadModel
 
 API_VERSION = "edgebed.dev/v1alpha1"
 Backend = Literal["simulator", "processes", "kubernetes"]
+OnNodeLoss = Literal["fail", "continue"]
 
 
 def _form(value: object) -> str:
@@ -72,6 +73,8 @@ class Spec(Document):
     """What is compared."""
     evaluation: Evaluation = Evaluation()
     """On which episodes."""
+    on_node_loss: OnNodeLoss = "fail"
+    """When a real node goes away: stop the experiment, or go on with its tasks failed; the simulator loses no node."""
     sweep: Sweep | None = None
     """Repeat all of it for several values of one field."""
 

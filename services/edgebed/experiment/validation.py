@@ -16,6 +16,8 @@ from edgebed.experiment.errors import Problem, UserError, did_you_mean, shown
 from edgebed.experiment.methods import PolicyChoice
 from edgebed.experiment.specification import Experiment
 from edgebed.experiment.yaml_lines import Reading, dotted
+from edgebed.systems.cooperative.errors import ModelError
+from edgebed.systems.registry import find_policy
 
 Location = tuple[str | int, ...]
 
@@ -156,6 +158,27 @@ def policy_choices(experiment: Experiment) -> Iterator[tuple[Location, PolicyCho
             yield ("spec", "methods", position, "policy"), method.policy
         if method.collect is not None:
             yield ("spec", "methods", position, "collect", "policy"), method.collect.policy
+
+
+def check_backend(experiment: Experiment, source: str | None = None) -> None:
+    """Refuses what the experiment's backend cannot do. Raises UserError with every method that needs the simulator."""
+    if experiment.spec.backend == "simulator":
+        return
+    problems = []
+    for location, choice in policy_choices(experiment):
+        try:
+            centralised = find_policy(choice.kind).centralised
+        except ModelError:  # a policy that is not installed is another problem, told by whoever looks it up
+            continue
+        if centralised:
+            name = experiment.spec.methods[int(location[2])].name
+            found = (
+                f"{choice.kind!r} of method {name!r} is centralised: it knows the whole state, which no real node does"
+            )
+            remedy = f"take the method out, or run with --backend simulator instead of {experiment.spec.backend}"
+            problems.append(Problem(dotted(location), found, remedy))
+    if problems:
+        raise UserError(problems, source)
 
 
 def _unknown_policies(experiment: Experiment, policies: Collection[str] | None, reading: Reading) -> Iterator[Problem]:

@@ -7,6 +7,7 @@
 Leaving the block ends them: first politely, then for good. A parent that is killed takes them along (`zygote`).
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -49,6 +50,7 @@ class Family:
         self._gone: dict[str, int] = {}
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
+        self._listener: threading.Thread | None = None
         self._log: IO[str] | None = None
 
     def __enter__(self) -> Self:
@@ -63,7 +65,8 @@ class Family:
             start_new_session=True,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
-        threading.Thread(target=self._listen, daemon=True, name="family").start()
+        self._listener = threading.Thread(target=self._listen, daemon=True, name="family")
+        self._listener.start()
         self._answer("ready", None)
         return self
 
@@ -79,15 +82,17 @@ class Family:
         while self._running and time.monotonic() < until and process.poll() is None:
             time.sleep(0.01)
         if process.stdin is not None and not process.stdin.closed:
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()  # the zygote kills who is left, and ends
-            except BrokenPipeError:
-                pass
         try:
             process.wait(STOP_LIMIT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if self._listener is not None:
+            self._listener.join(STOP_LIMIT_S)
+        if process.stdout is not None:
+            process.stdout.close()
         if self._log is not None:
             self._log.close()
 

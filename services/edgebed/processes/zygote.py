@@ -33,7 +33,9 @@ class Zygote:
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(variable, "1")  # read when numpy is imported: a thread here would not survive a fork
         from edgebed.edge_node.main import prepare
+        from edgebed.processes.services import run_service
 
+        self._run_service = run_service
         self._children: dict[int, str] = {}
         self._sockets: dict[str, socket.socket] = {}
         self._prepared = prepare()
@@ -128,9 +130,7 @@ class Zygote:
             for variable in [key for key in os.environ if key.startswith("EDGEBED_")]:
                 del os.environ[variable]
             os.environ.update(environment)
-            from edgebed.processes.services import run_service
-
-            status = run_service(service, environment, sock, self._prepared)
+            status = self._run_service(service, environment, sock, self._prepared)
         except BaseException:  # whatever it is, a child must not return into the zygote's loop
             import traceback
 

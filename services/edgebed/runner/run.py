@@ -7,6 +7,7 @@ The output folder holds the specification as run, `stages/` with everything comp
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,19 @@ def run_experiment(
         raise UserError(Problem("spec.backend", found, "run with --backend simulator"))
     folder = open_run_folder(output, experiment, VERSIONS)
     points = expand(folder.experiment)
-    units = [
+    units = units_of(points)
+    merged: list[Outcomes] = [{} for _ in points]
+    jobs = jobs or cores()
+    for unit, outcomes in zip(
+        units, run_units(units, folder.stages.root, progress, jobs=jobs, device=device), strict=True
+    ):
+        merged[unit.point].update(outcomes)
+    return write_results(folder, merged)
+
+
+def units_of(points: Sequence[tuple[str, Experiment]]) -> list[Unit]:
+    """What there is to run: every point of `expand(experiment)`, on every network, with every training seed."""
+    return [
         Unit(
             point=index,
             replicate=replicate,
@@ -43,13 +56,6 @@ def run_experiment(
         for replicate in range(point.spec.replicates)
         for seed in range(point.spec.training_seeds if _learns(point) else 1)
     ]
-    merged: list[Outcomes] = [{} for _ in points]
-    jobs = jobs or cores()
-    for unit, outcomes in zip(
-        units, run_units(units, folder.stages.root, progress, jobs=jobs, device=device), strict=True
-    ):
-        merged[unit.point].update(outcomes)
-    return write_results(folder, merged)
 
 
 def cores() -> int:

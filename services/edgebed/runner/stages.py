@@ -7,39 +7,28 @@ beside the store while it runs, from which it resumes with the exact next update
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load, save
 
 from edgebed.experiment.files import write_atomically
 from edgebed.experiment.methods import Collect, Method, Offline, Online
 from edgebed.experiment.outcome import CurvePoint, EpisodeCounts, Outcome
 from edgebed.experiment.parts import Evaluation
 from edgebed.experiment.stages import StageStore
+from edgebed.runner.ground import Decider, Ground, Request
 from edgebed.runner.progress import Progress
-from edgebed.runner.setting import Setting
+from edgebed.runner.teacher import ACTOR, OfflineLesson, OnlineCourse, OnlineLesson, Teacher
 from edgebed.simulator.rollout import Rollout
-from edgebed.stores.log_files import read_log, write_log
-from edgebed.systems.cooperative.actor import ACTION_ORDER, ActorWeights
+from edgebed.stores.log_files import write_log
+from edgebed.systems.cooperative.actor import ActorWeights
 from edgebed.systems.cooperative.conversion import Attribution
 from edgebed.systems.cooperative.lifecycle import TaskState
-from edgebed.systems.cooperative.log import TaskLog
-from edgebed.systems.cooperative.policies.actor import Actor
-from edgebed.systems.cooperative.policy import Policy
 from edgebed.systems.cooperative.randomness import Stream, generator
 
-EPISODES_AT_ONCE = 50
-"""Progress is told after so many episodes of collecting and evaluating."""
-
-UPDATES_AT_ONCE = 50
-"""Likewise for offline updates; a checkpoint is kept every CHECKPOINT_UPDATES."""
-
-CHECKPOINT_UPDATES = 1000
 POINTS_PER_CHECKPOINT = 4
 """Online, a checkpoint is kept with every fourth point of the learning curve."""
 
@@ -48,17 +37,18 @@ class Stages:
     """Computes what the methods of one replicate and training seed need."""
 
     def __init__(
-        self, setting: Setting, store: StageStore, progress: Progress, *, training_seed: int, device: str, label: str
+        self, ground: Ground, teacher: Teacher, store: StageStore, progress: Progress, *, training_seed: int, label: str
     ) -> None:
-        self.setting, self.store, self.progress = setting, store, progress
-        self.training_seed, self.device, self.label = training_seed, device, label
+        self.ground, self.teacher, self.store, self.progress = ground, teacher, store, progress
+        self.setting = ground.setting
+        self.training_seed, self.label = training_seed, label
 
     def outcome(self, method: Method, attribution: str, evaluation: Evaluation) -> Outcome:
         """Everything that one method needs, up to its evaluation."""
         if method.policy is not None:
             choice = method.policy
             inputs: dict[str, Any] = {"policy": self.setting.identity(choice)}
-            return self._evaluate(method.name, inputs, lambda: self.setting.policy(choice), evaluation, [])
+            return self._evaluate(method.name, inputs, Decider.of(choice), evaluation, [])
         model: Path | None = None
         curve: list[CurvePoint] = []
         if method.offline is not None:
@@ -66,31 +56,35 @@ class Stages:
             log = self._collect(method.collect)
             model = self._offline(log, method.offline, attribution)
         if method.online is not None:
-            model = self._online(model, method.online, attribution, evaluation)
+            model = self._online(model, method.online, attribution, evaluation, method.name)
             curve = _points(model / "curve.json")
         assert model is not None  # the specification sees to it
-        actor = ActorWeights.from_bytes((model / "actor.safetensors").read_bytes())
+        actor = ActorWeights.from_bytes((model / ACTOR).read_bytes())
         inputs = {"model": self.store.digest(model)}
-        return self._evaluate(method.name, inputs, lambda: Actor(self.setting.context, actor), evaluation, curve)
+        return self._evaluate(method.name, inputs, Decider.trained(actor, method.name), evaluation, curve)
 
     def _collect(self, collect: Collect) -> Path:
         inputs = {
             "setting": self.setting.fingerprint(),
             "policy": self.setting.identity(collect.policy),
             "episodes": collect.episodes,
+            **self.ground.fingerprint(),
         }
 
         def make(folder: Path) -> None:
-            label = f"{self.label}: collecting with {collect.policy.kind}"
-            played = self._play(self.setting.policy(collect.policy), Stream.COLLECT, collect.episodes, label)
+            request = Request(
+                Stream.COLLECT,
+                range(collect.episodes),
+                phase=self._phase("collect", inputs),
+                label=f"{self.label}: collecting with {collect.policy.kind}",
+            )
+            played = self.ground.play(Decider.of(collect.policy), request, self.progress)
             write_log(folder / "log.parquet", played.log, {**inputs, "slots": self.setting.workload_model.slots})
 
         return self.store.compute("collect", inputs, make)
 
     def _offline(self, log: Path, offline: Offline, attribution: str) -> Path:
-        # torch takes seconds to import, and a comparison of heuristics does not need it
-        from edgebed.learning.checkpoints import Meaning, digest_of, restore_checkpoint, save_checkpoint
-        from edgebed.learning.sac_cql import SacCql, SacCqlSettings
+        from edgebed.learning.sac_cql import SacCqlSettings
 
         settings = SacCqlSettings(
             batch_slots=offline.batch_slots,
@@ -109,40 +103,24 @@ class Stages:
             "updates": offline.updates,
             "attribution": str(rewards),
             "trainingSeed": self.training_seed,
-            "device": self.device,
+            "device": self.teacher.device,
         }
 
         def make(folder: Path) -> None:
-            records, _ = read_log(log / "log.parquet")
-            transitions = self.setting.transitions(records, rewards)
-            seed = self._seed(0)
-            learner = SacCql(transitions, seed, settings, self.device)
-            meaning = Meaning("sac-cql", self.setting.observation.digest, ACTION_ORDER, seed, digest_of(transitions))
+            lesson = OfflineLesson(
+                asdict(settings), offline.updates, str(rewards), self._seed(0), f"{self.label}: offline learning"
+            )
             unfinished = self._unfinished("offline", inputs)
-            if unfinished.with_suffix(".json").exists():
-                restore_checkpoint(unfinished, learner, meaning)
-            label = f"{self.label}: offline learning"
-            self.progress.started(label, label, offline.updates)
-            self.progress.advanced(label, learner.updates)
-            while learner.updates < offline.updates:
-                count = min(UPDATES_AT_ONCE, offline.updates - learner.updates)
-                learner.train(count)
-                self.progress.advanced(label, count)
-                if learner.updates % CHECKPOINT_UPDATES == 0 and learner.updates < offline.updates:
-                    save_checkpoint(unfinished, learner, meaning)
-            save_checkpoint(folder / "learner", learner, meaning)
-            (folder / "actor.safetensors").write_bytes(self._weights(learner.actor.layers).to_bytes())
-            scale = np.array([learner.reward_mean, learner.reward_std])
-            (folder / "critic.safetensors").write_bytes(_critic_bytes(learner.v.layers, scale))
-            self.progress.finished(label)
+            self.teacher.offline(lesson, log / "log.parquet", folder, unfinished, self.progress)
 
         folder = self.store.compute("offline", inputs, make)
         self._forget("offline", inputs)
         return folder
 
-    def _online(self, start: Path | None, online: Online, attribution: str, evaluation: Evaluation) -> Path:
-        from edgebed.learning.checkpoints import Meaning, restore_checkpoint, save_checkpoint
-        from edgebed.learning.ppo import Ppo, PpoSettings
+    def _online(
+        self, start: Path | None, online: Online, attribution: str, evaluation: Evaluation, method: str
+    ) -> Path:
+        from edgebed.learning.ppo import PpoSettings
 
         rewards = Attribution(online.attribution or attribution)
         updates = math.ceil(online.episodes / online.episodes_per_update)
@@ -170,51 +148,53 @@ class Stages:
             "every": evaluation.every,
             "curveEpisodes": evaluation.curve_episodes,
             "trainingSeed": self.training_seed,
-            "device": self.device,
+            "device": self.teacher.device,
+            **self.ground.fingerprint(),
         }
 
         def make(folder: Path) -> None:
-            seed, observation = self._seed(1), self.setting.observation
-            learner = Ppo(
-                observation.static(self.setting.network),
-                observation.dynamic_size,
-                seed,
-                settings,
-                **({} if start is None else _start(start, fresh_critic=online.fresh_critic or settings.own_reward)),
-                device=self.device,
-            )
-            meaning = Meaning("ppo", observation.digest, ACTION_ORDER, seed)
+            lesson = OnlineLesson(asdict(settings), str(rewards), online.fresh_critic, self._seed(1))
             unfinished = self._unfinished("online", inputs)
+            phase = self._phase("online", inputs)
+            course = self.teacher.online(lesson, start, unfinished)
             points = unfinished.with_suffix(".curve")
             curve: list[CurvePoint] = []
-            if unfinished.with_suffix(".json").exists():
-                restore_checkpoint(unfinished, learner, meaning)
-                held = learner.updates * online.episodes_per_update
+            if course.updates:  # it goes on from a checkpoint
+                held = course.updates * online.episodes_per_update
                 curve = [point for point in _points(points) if point.online_episodes <= held]
             label = f"{self.label}: online learning"
             self.progress.started(label, label, online.episodes)
-            if not curve:
-                curve.append(self._point(0, learner, evaluation))
-            done = curve[-1].online_episodes
+            if not curve and self.ground.plays_curve:
+                curve.append(self._point(0, course, evaluation))
+            done = curve[-1].online_episodes if curve else 0
             self.progress.advanced(label, done)
+            rates: list[float] = []
             while done < online.episodes:
                 count = min(online.episodes_per_update, online.episodes - done)
-                tasks = self.setting.tasks(Stream.ONLINE, range(done, done + count), self.training_seed)
-                played = self.setting.play(self._actor(learner), tasks)
-                learner.update(self.setting.transitions(played.log, rewards))
+                request = Request(
+                    Stream.ONLINE, range(done, done + count), (self.training_seed,), phase=phase, method=method
+                )
+                played = self.ground.play(Decider.trained(course.weights(), method), request, self.progress)
+                rates += outcome_of(played, count).success_rates(self.setting.rules.horizon)
+                if not curve:  # nothing had been learned when these were played
+                    curve.append(CurvePoint(0, tuple(rates)))
+                course.update(played.log)
                 done += count
                 note = ""
                 if done // evaluation.every > (done - count) // evaluation.every or done == online.episodes:
-                    curve.append(self._point(done, learner, evaluation))
+                    played_point = CurvePoint(done, tuple(rates))
+                    curve.append(self._point(done, course, evaluation) if self.ground.plays_curve else played_point)
+                    rates = []
                     note = f"success {np.mean(curve[-1].success_rates):.1%}"
-                    if len(curve) % POINTS_PER_CHECKPOINT == 0 and done < online.episodes:
+                    if done < online.episodes and (
+                        not self.ground.plays_curve or len(curve) % POINTS_PER_CHECKPOINT == 0
+                    ):
                         # The curve first: if we are killed between the two, the older checkpoint takes its part of it.
                         points.parent.mkdir(exist_ok=True)
                         write_atomically(points, _points_bytes(curve))
-                        save_checkpoint(unfinished, learner, meaning)
+                        course.checkpoint()
                 self.progress.advanced(label, count, note)
-            save_checkpoint(folder / "learner", learner, meaning)
-            (folder / "actor.safetensors").write_bytes(self._weights(learner.actor.layers).to_bytes())
+            course.finish(folder)
             (folder / "curve.json").write_bytes(_points_bytes(curve))
             self.progress.finished(label)
 
@@ -226,46 +206,42 @@ class Stages:
         self,
         name: str,
         inputs: dict[str, Any],
-        policy: Callable[[], Policy],
+        decider: Decider,
         evaluation: Evaluation,
         curve: list[CurvePoint],
     ) -> Outcome:
-        inputs = {"setting": self.setting.fingerprint(), **inputs, "episodes": evaluation.episodes}
+        inputs = {
+            "setting": self.setting.fingerprint(),
+            **inputs,
+            "episodes": evaluation.episodes,
+            **self.ground.fingerprint(),
+        }
 
         def make(folder: Path) -> None:
-            label = f"{self.label}: evaluating {name}"
-            played = self._play(policy(), Stream.EVALUATE, evaluation.episodes, label)
+            request = Request(
+                Stream.EVALUATE,
+                range(evaluation.episodes),
+                phase=self._phase("evaluate", inputs),
+                label=f"{self.label}: evaluating {name}",
+                method=name,
+            )
+            played = self.ground.play(decider, request, self.progress)
             (folder / "outcome.json").write_text(json.dumps(outcome_of(played, evaluation.episodes).to_document()))
 
         folder = self.store.compute("evaluate", inputs, make)
         measured = Outcome.from_document(json.loads((folder / "outcome.json").read_text()))
         return replace(measured, curve=tuple(curve))
 
-    def _play(self, policy: Policy, stream: Stream, episodes: int, label: str) -> Rollout:
-        """So many episodes of a stream, with progress."""
-        key = f"{label} {id(policy)}"
-        self.progress.started(key, label, episodes)
-        parts = []
-        for begin in range(0, episodes, EPISODES_AT_ONCE):
-            span = range(begin, min(begin + EPISODES_AT_ONCE, episodes))
-            played = self.setting.play(policy, self.setting.tasks(stream, span))
-            parts.append(Rollout(played.log.shifted(begin), played.messages))
-            self.progress.advanced(key, len(span))
-        self.progress.finished(key)
-        return Rollout(TaskLog.join([p.log for p in parts]), np.concatenate([p.messages for p in parts]))
-
-    def _point(self, done: int, learner: Any, evaluation: Evaluation) -> CurvePoint:
+    def _point(self, done: int, course: OnlineCourse, evaluation: Evaluation) -> CurvePoint:
         """One point of the learning curve, on episodes that are the same for all points and methods."""
-        tasks = self.setting.tasks(Stream.CURVE, range(evaluation.curve_episodes))
-        played = self.setting.play(self._actor(learner), tasks)
+        request = Request(Stream.CURVE, range(evaluation.curve_episodes))
+        played = self.ground.play(Decider.trained(course.weights(), ""), request, self.progress)
         outcome = outcome_of(played, evaluation.curve_episodes)
         return CurvePoint(done, outcome.success_rates(self.setting.rules.horizon))
 
-    def _actor(self, learner: Any) -> Actor:
-        return Actor(self.setting.context, self._weights(learner.actor.layers))
-
-    def _weights(self, layers: Any) -> ActorWeights:
-        return ActorWeights(self.setting.observation, layers)
+    def _phase(self, kind: str, inputs: dict[str, Any]) -> str:
+        """What a ground knows a stage by."""
+        return self.store.folder(kind, inputs).name
 
     def _unfinished(self, kind: str, inputs: dict[str, Any]) -> Path:
         """Where a stage that is being learned keeps its checkpoint, without suffix."""
@@ -316,21 +292,6 @@ def quantiles(delay_s: NDArray[np.float64]) -> dict[str, float]:
         return {}
     levels = (5, 25, 50, 75, 95, 99)
     return {f"p{level}": float(value) for level, value in zip(levels, np.percentile(delay_s, levels), strict=True)}
-
-
-def _critic_bytes(layers: Any, reward_scale: NDArray[np.float64]) -> bytes:
-    named = {f"layers.{k}.{name}": a for k, pair in enumerate(layers) for name, a in zip("wb", pair, strict=True)}
-    return bytes(save({**named, "rewardScale": reward_scale}))
-
-
-def _start(offline: Path, *, fresh_critic: bool) -> dict[str, Any]:
-    """What PPO takes over from the offline stage: the actor, and the critic of the team's reward with its scale."""
-    start: dict[str, Any] = {"actor": ActorWeights.from_bytes((offline / "actor.safetensors").read_bytes()).layers}
-    if not fresh_critic:
-        critic = load((offline / "critic.safetensors").read_bytes())
-        start["critic"] = tuple((critic[f"layers.{k}.w"], critic[f"layers.{k}.b"]) for k in range(3))
-        start["reward_scale"] = (float(critic["rewardScale"][0]), float(critic["rewardScale"][1]))
-    return start
 
 
 def _points(path: Path) -> list[CurvePoint]:

@@ -15,12 +15,17 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgebed.experiment.errors import EnvironmentFault
 from edgebed.experiment.outcome import Outcome
 from edgebed.experiment.specification import Experiment
 from edgebed.runner.progress import Progress
+
+if TYPE_CHECKING:
+    from edgebed.experiment.stages import StageStore
+    from edgebed.runner.ground import Ground
+    from edgebed.runner.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -78,24 +83,27 @@ def run_unit(unit: Unit, store: Path, progress: Progress, device: str) -> Outcom
     # A worker imports the simulator and numba; the command line, which imports this module, should start fast.
     from edgebed.experiment.inputs import read_inputs
     from edgebed.experiment.stages import StageStore
+    from edgebed.runner.ground import SimulatorGround
     from edgebed.runner.setting import Setting
-    from edgebed.runner.stages import Stages
+    from edgebed.runner.teacher import LocalTeacher
 
-    spec = unit.experiment.spec
-    if any(method.learned for method in spec.methods):
+    if any(method.learned for method in unit.experiment.spec.methods):
         import torch
 
         # Units run side by side, so each has one core; and sums come out the same on every machine.
         torch.set_num_threads(1)
     setting = Setting.of(unit.experiment, unit.replicate, read_inputs(unit.experiment))
-    stages = Stages(
-        setting,
-        StageStore(store, VERSIONS),
-        progress,
-        training_seed=unit.training_seed,
-        device=device,
-        label=unit.label,
+    return run_methods(
+        unit, SimulatorGround(setting), LocalTeacher(setting, device), StageStore(store, VERSIONS), progress
     )
+
+
+def run_methods(unit: Unit, ground: "Ground", teacher: "Teacher", store: "StageStore", progress: Progress) -> Outcomes:
+    """All methods of a unit on a ground: the phases are the same for every backend."""
+    from edgebed.runner.stages import Stages
+
+    spec = unit.experiment.spec
+    stages = Stages(ground, teacher, store, progress, training_seed=unit.training_seed, label=unit.label)
     outcomes: Outcomes = {}
     for method in spec.methods:
         if method.learned or unit.training_seed == 0:

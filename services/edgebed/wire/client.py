@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 from edgebed.wire.connection import Answer, Connection
 from edgebed.wire.errors import PeerAway, PeerError, PeerSilent
-from edgebed.wire.messages import PROTOBUF, varint
+from edgebed.wire.frames import varint
+from edgebed.wire.messages import PROTOBUF
 
 IDLE_S = 60.0
 """How long a connection is kept without use; shorter than servers keep it, so that none is closed under a request."""
@@ -31,10 +32,14 @@ class Peer:
     ) -> None:
         """`address` is http://host:port. At most `limit` requests are under way at once; others wait."""
         parts = urlsplit(address)
-        if parts.scheme != "http" or parts.hostname is None or parts.path not in ("", "/") or parts.query:
+        _, _, port = parts.netloc.rpartition(":")
+        good = parts.scheme == "http" and port.isdigit() and int(port) < 65536
+        if not good or not parts.hostname or parts.path not in ("", "/") or parts.query:
             raise ValueError(f"address {address!r} is not allowed; give http://HOST:PORT")
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise ValueError("token is not allowed; give printable ASCII")
         self.address = address.rstrip("/")
-        self._host, self._port = parts.hostname, parts.port or 80
+        self._host, self._port = parts.hostname or "", int(port)
         bearer = "" if token is None else f"authorization: Bearer {token}\r\n"
         self._fields = f" HTTP/1.1\r\nhost: {parts.netloc}\r\n{bearer}content-type: {PROTOBUF}\r\ncontent-length: "
         self._heads: dict[str, bytes] = {}
@@ -50,10 +55,10 @@ class Peer:
         deadline = asyncio.get_running_loop().time() + timeout_s
         connection = self._take_idle() or await self._connection(path, deadline)
         request = b"%b%d\r\n\r\n%b" % (self._heads.get(path) or self._head(path), len(body), body)
-        return await connection.ask(path, request, deadline)
+        return await connection.wait(connection.begin(path, request), deadline)
 
     async def upload(self, path: str, head: bytes, payload_bytes: int, *, timeout_s: float = 1.0) -> "Upload":
-        """Begins a request whose body is `varint(len(head)) head payload`; the payload is written later. Raises PeerError."""
+        """Begins a request whose payload is written later; body: `varint(len(head)) head payload`. Raises PeerError."""
         deadline = asyncio.get_running_loop().time() + timeout_s
         connection = self._take_idle() or await self._connection(path, deadline)
         frame = varint(len(head)) + head
@@ -70,16 +75,15 @@ class Peer:
     async def close(self) -> None:
         """Closes all connections; requests under way fail with PeerAway."""
         self._closed = True
+        while self._wake(None):
+            pass
         for connection in list(self._open):
-            connection.fail(PeerAway(f"{self.address}: the connection was closed here"))
-        while self._waiting:
-            waiting = self._waiting.popleft()
-            if not waiting.done():
-                waiting.set_result(None)
-        await asyncio.sleep(0)  # the transports close in the next turn of the loop
+            connection.fail(PeerAway(f"{self.address}: this client was closed"))
+        while self._open:  # a transport closes in a later turn of the loop
+            await asyncio.sleep(0)
 
     def _head(self, path: str) -> bytes:
-        head = self._heads[path] = f"POST {path}{self._fields}".encode("latin-1")
+        head = self._heads[path] = f"POST {path}{self._fields}".encode("ascii")
         return head
 
     def _take_idle(self) -> Connection | None:
@@ -91,28 +95,30 @@ class Peer:
         return None
 
     async def _connection(self, path: str, deadline: float) -> Connection:
-        loop = asyncio.get_running_loop()
+        """A new connection, or the first that is released. Raises PeerAway, PeerSilent."""
         while True:
             if self._closed:
-                raise PeerAway(f"{self.address}: this client is closed")
+                raise PeerAway(f"{self.address}{path}: this client is closed")
             if len(self._open) + self._opening < self._limit:
                 return await self._connect(path, deadline)
-            waiting: asyncio.Future[Connection | None] = loop.create_future()
+            waiting: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)
             try:
                 async with asyncio.timeout_at(deadline):
-                    found = await waiting
-            except TimeoutError:
-                raise PeerSilent(f"{self.address}{path}: {self._limit} requests are under way already") from None
-            finally:
-                if waiting in self._waiting:
-                    self._waiting.remove(waiting)
-            if found is not None:
-                return found
+                    connection = await waiting
+            except BaseException as error:
+                if waiting.done() and not waiting.cancelled() and not self._closed:
+                    self._pass_on(waiting.result())  # woken and cancelled in the same turn of the loop
+                if isinstance(error, TimeoutError):
+                    raise PeerSilent(f"{self.address}{path}: {self._limit} requests are under way already") from None
+                raise
+            if connection is not None and connection.usable(IDLE_S):
+                return connection
 
     async def _connect(self, path: str, deadline: float) -> Connection:
         loop = asyncio.get_running_loop()
-        limit_s = min(self._connect_timeout_s, deadline - loop.time())
+        limit_s = max(0.0, min(self._connect_timeout_s, deadline - loop.time()))
+        connection: Connection | None = None
         self._opening += 1
         try:
             async with asyncio.timeout(limit_s):
@@ -120,14 +126,18 @@ class Peer:
                     lambda: Connection(self.address, self._released, self._lost), self._host, self._port
                 )
         except TimeoutError:
-            self._wake(None)
             raise PeerAway(f"{self.address}{path}: no connection within {limit_s:.3g} s") from None
         except OSError as error:
-            self._wake(None)
             raise PeerAway(f"{self.address}{path}: {error.strerror or error}") from error
         finally:
             self._opening -= 1
-        self._open.add(connection)
+            if connection is None:
+                self._wake(None)
+        if not connection.gone:
+            self._open.add(connection)
+        if self._closed:
+            connection.fail(PeerAway(""))
+            raise PeerAway(f"{self.address}{path}: this client was closed")
         return connection
 
     def _released(self, connection: Connection) -> None:
@@ -142,6 +152,12 @@ class Peer:
             self._idle.remove(connection)
         self._wake(None)
 
+    def _pass_on(self, connection: Connection | None) -> None:
+        if connection is None:
+            self._wake(None)
+        else:
+            self._released(connection)
+
     def _wake(self, connection: Connection | None) -> bool:
         """Lets the first that waits go on: with this connection, or to open one."""
         while self._waiting:
@@ -153,45 +169,46 @@ class Peer:
 
 
 class Upload:
-    """A request whose body is written piece by piece. Owned by who asked for it: ends with `finish` or with `cut`."""
+    """A request whose payload is written piece by piece. Its owner ends it with `finish` or with `cut`."""
 
     def __init__(self, connection: Connection, path: str, start: bytes, payload_bytes: int) -> None:
         self._connection, self._remaining = connection, payload_bytes
         self.on_lost: Callable[[PeerError], None] | None = None
-        """Called at most once, before `finish`: the connection broke, or the peer answered with an error before the end."""
+        """Called at most once, while payload is left to be written: the connection broke, or the peer refused the rest."""
         self.error: PeerError | None = None
-        """Why it was lost."""
-        self._finishing = False
+        """What `on_lost` was told."""
+        connection.streaming = payload_bytes > 0
         self._answer: Answer = connection.begin(path, start, self._told)
 
     @property
     def unsent(self) -> int:
         """Bytes that wait in this process because the connection does not take them yet."""
-        return self._connection.unsent
+        return 0 if self._answer.done() else self._connection.unsent
 
     def write(self, data: memoryview | bytes) -> None:
-        """Hands a piece of the payload to the transport; nothing is copied as long as it goes, so it must not change."""
+        """Hands a piece of the payload to the transport and returns. It may not be copied, so it must not change."""
         if len(data) > self._remaining:
             raise ValueError(f"{len(data)} bytes are more than the {self._remaining} that are left of the payload")
         self._remaining -= len(data)
-        if self.error is None:
-            self._connection.write(data)
+        if self._answer.done():  # lost; who wrote was told, or will be by `finish`
+            return
+        self._connection.write(data)
+        if not self._remaining:
+            self._connection.streaming = False
 
     async def finish(self, timeout_s: float) -> bytes:
-        """The body of the answer. Raises PeerError."""
-        if self._remaining:
+        """The body of the answer. Raises PeerError; the connection is kept for the next request if it is still good."""
+        if self._remaining and not self._answer.done():
             raise ValueError(f"{self._remaining} bytes of the payload have not been written")
-        if self.error is not None:
-            raise self.error
-        self._finishing = True
         return await self._connection.wait(self._answer, asyncio.get_running_loop().time() + timeout_s)
 
     def cut(self) -> None:
         """Resets the connection in the middle; what the receiver has not read is lost, as on a link that fails."""
-        self._finishing = True
-        self._connection.reset()
+        self.on_lost = None
+        if not self._answer.done():
+            self._connection.reset()
 
     def _told(self, error: PeerError) -> None:
         self.error = error
-        if not self._finishing and self.on_lost is not None:
+        if self.on_lost is not None:
             self.on_lost(error)

@@ -16,13 +16,13 @@ from typing import Any, cast
 from edgebed.wire.errors import PeerAway, PeerError, PeerRefused, PeerSilent
 
 _END = b"\r\n\r\n"
-_STATUS = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2})[ -~]*")
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*\r\n", re.IGNORECASE)
+_STATUS = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2})[ \r]")
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*(?=\r\n)", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection:[ \t]*close[ \t]*\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _HEAD_BYTES = 64 * 1024
-_ANSWER_BYTES = 256 << 20
-_RESET = struct.pack("ii", 1, 0)
+_ANSWER_BYTES = 64 << 20
+_RESET = struct.pack("ii", 1, 0)  # of SO_LINGER: close at once, with a reset
 
 Answer = asyncio.Future[bytes]
 
@@ -35,42 +35,48 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self._address, self._released, self._lost = address, released, lost
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._transport = cast(asyncio.Transport, None)  # there before anything else is called
+        self.gone = False
+        self.streaming = False
+        """Whether the request under way is not completely written; an answer that comes before that is a refusal."""
         self._answer: Answer | None = None
         """Of the request under way; None while the connection is free."""
         self._told: Callable[[PeerError], None] | None = None
         self._path = ""
-        self._kept = b""
+        self._kept = bytearray()
+        self._needed = 0
+        """Bytes of the whole answer, once its head is known."""
         self._last_head, self._last = b"", (0, 0, False)
         self._deadline, self._rings_at = math.inf, math.inf
         self._timer: asyncio.TimerHandle | None = None
-        self._used = 0.0
+        self._free_since = self._loop.time()
 
     # For the pool
 
     def usable(self, idle_s: float) -> bool:
-        """Whether a request may be sent on it; a connection that was idle for too long is closed."""
+        """Whether a request may be sent on it. One that was idle for too long is closed."""
         if self._transport.is_closing():
             return False
-        if self._loop.time() - self._used > idle_s:
+        if self._loop.time() - self._free_since > idle_s:
             self._transport.close()
             return False
         return True
+
+    # For a request
 
     @property
     def unsent(self) -> int:
         """Bytes in the transport's buffer."""
         return self._transport.get_write_buffer_size()
 
-    async def ask(self, path: str, request: bytes, deadline: float) -> bytes:
-        """Sends a whole request; the body of its answer."""
-        return await self.wait(self.begin(path, request), deadline)
-
     def begin(self, path: str, start: bytes, told: Callable[[PeerError], None] | None = None) -> Answer:
-        """Sends the start of a request. `told` hears why it fails."""
-        self._path, self._told = path, told
+        """Sends a request, or the start of one. `told` hears why it fails."""
         answer = self._answer = self._loop.create_future()
-        self._transport.write(start)
+        self._path, self._told = path, told
+        if self._transport.is_closing():
+            self.fail(self._away("the connection was closed"))
+        else:
+            self._transport.write(start)
         return answer
 
     def write(self, data: memoryview | bytes) -> None:
@@ -78,7 +84,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
 
     async def wait(self, answer: Answer, deadline: float) -> bytes:
-        """The body of the answer, or PeerError; a request that nobody waits for any more takes its connection along."""
+        """The body of the answer, or PeerError. A request that nobody waits for any more takes its connection along."""
         if not answer.done():
             self._deadline = deadline
             if deadline < self._rings_at:
@@ -86,28 +92,20 @@ class Connection(asyncio.Protocol):
         try:
             return await answer
         except asyncio.CancelledError:
-            self.reset()
+            if self._answer is answer:
+                self.fail(self._away("given up"))
             raise
 
     def reset(self) -> None:
-        """Closes at once, and resets: the peer need not read what is on its way."""
+        """Ends the request under way with a reset: what the peer has not read is lost."""
         if not self._transport.is_closing():
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.fail(None)
+        self.fail(self._away("cut here"))
 
-    def fail(self, error: PeerError | None) -> None:
-        """Ends the request under way with an error, and the connection."""
-        answer, told = self._answer, self._told
-        self._answer = self._told = None
+    def fail(self, error: PeerError) -> None:
+        """Ends the request under way, if there is one, and the connection."""
         self._transport.abort()
-        if answer is not None and not answer.done():
-            if error is None:
-                answer.cancel()
-            else:
-                answer.set_exception(error)
-                if told is not None:
-                    answer.exception()  # who is told need not wait for it
-                    told(error)
+        self._settle(error)
 
     # Told by the transport
 
@@ -116,90 +114,107 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         # uvloop gathers what is below this mark until the end of the loop's turn, all connections behind one another.
         self._transport.set_write_buffer_limits(high=0)
-        self._used = self._loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Closed by either side."""
+        self.gone = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._answer is not None:
-            why = getattr(exc, "strerror", None) or "the connection was closed before an answer came"
-            self.fail(PeerAway(f"{self._address}{self._path}: {why}"))
+        self._settle(self._away(getattr(exc, "strerror", None) or "the connection was closed before the answer"))
         self._lost(self)
 
     def data_received(self, data: bytes) -> None:
         """A part of an answer."""
         if self._answer is None:
-            self.fail(None)  # nobody asked
+            self._transport.abort()  # nobody asked
             return
         if self._kept:
-            data = self._kept + data
+            self._kept += data
+            if len(self._kept) < self._needed:
+                return
+            data = bytes(self._kept)
         end = data.find(_END) + len(_END)
         if end < len(_END):
             if len(data) > _HEAD_BYTES:
                 self._garbled("headers without end")
-            self._kept = data
+            elif not self._kept:
+                self._kept += data
             return
         head = data[:end]
-        if head == self._last_head:
-            status, length, close = self._last
+        found = self._last if head == self._last_head else self._read(head)
+        if found is None:
+            self._garbled("no HTTP/1.1 answer with a Content-Length")
+            return
+        self._last_head, self._last = head, found
+        status, length, close = found
+        self._needed = end + length
+        if len(data) < self._needed:
+            if not self._kept:
+                self._kept += data
+        elif len(data) > self._needed:
+            self._garbled("more than one answer")
         else:
-            found = self._read(head)
-            if found is None:
-                return
-            status, length, close = self._last = found
-            self._last_head = head
-        missing = end + length - len(data)
-        if missing > 0:
-            self._kept = data
-            return
-        self._kept = b""
-        if missing < 0:
-            self._garbled("more bytes than one answer")
-            return
-        self._end(status, data[end:], close)
+            self._kept.clear()
+            self._needed = 0
+            self._end(status, data[end:], close)
 
-    def _read(self, head: bytes) -> tuple[int, int, bool] | None:
-        """(status, bytes of body, whether the connection ends) of an answer's head."""
+    # Inside
+
+    @staticmethod
+    def _read(head: bytes) -> tuple[int, int, bool] | None:
+        """(status, bytes of body, whether the connection ends) of an answer's head; None where it says no length."""
         status = _STATUS.match(head)
         lengths = _LENGTH.findall(head)
-        if status is None or len(lengths) != 1 or _CHUNKED.search(head) or int(lengths[0]) > _ANSWER_BYTES:
-            self._garbled("no HTTP/1.1 answer with a Content-Length")
+        if status is None or len(lengths) > 1 or _CHUNKED.search(head):
+            return None
+        if not lengths:
+            if status[1] not in (b"204", b"304"):
+                return None
+            lengths = [b"0"]
+        if int(lengths[0]) > _ANSWER_BYTES:
             return None
         return int(status[1]), int(lengths[0]), _CLOSE.search(head) is not None
 
     def _end(self, status: int, body: bytes, close: bool) -> None:
-        answer, told = self._answer, self._told
+        answer = self._answer
         assert answer is not None  # data_received looks
-        if 200 <= status < 300:
+        accepted = 200 <= status < 300
+        if self.streaming:  # what is still to come would be taken for the next request
+            close = True
+            if accepted:
+                self._garbled("an answer before the end of the request")
+                return
+        if accepted:
             self._answer = self._told = None
-            self._deadline = math.inf
-            if close or self._transport.is_closing():
-                self._transport.close()
-            else:
-                self._used = self._loop.time()
-                self._released(self)
             if not answer.done():
                 answer.set_result(body)
-            return
-        error = PeerRefused(status, _problem(body), f"{self._address}{self._path}")
-        self._answer = self._told = None
-        self._deadline = math.inf
-        if not answer.done():
-            answer.set_exception(error)
-        if told is not None:
-            answer.exception()
-            told(error)
-        if close or told is not None:
-            self._transport.abort()  # the rest of an upload is not wanted
         else:
-            self._used = self._loop.time()
+            self._settle(PeerRefused(status, _problem(body), f"{self._address}{self._path}"))
+        self._deadline = math.inf
+        if close:
+            self._transport.abort()
+        else:
+            self._free_since = self._loop.time()
             self._released(self)
 
-    def _garbled(self, what: str) -> None:
-        self.fail(PeerAway(f"{self._address}{self._path}: answered with {what}; is it an edgebed service?"))
+    def _settle(self, error: PeerError) -> None:
+        """The request under way has failed."""
+        answer, told, streaming = self._answer, self._told, self.streaming
+        self._answer = self._told = None
+        self.streaming = False
+        if answer is None or answer.done():
+            return
+        answer.set_exception(error)
+        if told is not None:
+            answer.exception()  # it is not lost if nobody waits for the answer
+            if streaming:
+                told(error)
 
-    # Deadline
+    def _away(self, why: str) -> PeerAway:
+        return PeerAway(f"{self._address}{self._path}: {why}")
+
+    def _garbled(self, what: str) -> None:
+        self.fail(self._away(f"answered with {what}; is it an edgebed service?"))
 
     def _set_timer(self, at: float) -> None:
         if self._timer is not None:

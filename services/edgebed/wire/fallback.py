@@ -4,13 +4,16 @@
 here, with the same handlers and limits, if not at the same speed.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from edgebed.wire.messages import PROTOBUF, read_varint
+from edgebed.wire.frames import read_frame
+from edgebed.wire.messages import JSON, PROTOBUF, JsonText
 from edgebed.wire.problems import PROBLEM_JSON, Problem, unexpected
+from edgebed.wire.routes import UploadReceiver
 from edgebed.wire.shared import Shared, too_large, unauthorised
 
 Scope = MutableMapping[str, Any]
@@ -52,7 +55,7 @@ class Fallback:
             found = {**{name.lower(): value for name, value in problem.headers.items()}, "content-type": PROBLEM_JSON}
             await _send(send, problem.status, found, problem.body())
         else:
-            await _send(send, 200, {"content-type": PROTOBUF}, answer)
+            await _send(send, 200, {"content-type": JSON if isinstance(answer, JsonText) else PROTOBUF}, answer)
 
     async def _unary(self, path: str, chunks: AsyncIterator[bytes], content_type: str | None) -> bytes:
         body, largest = bytearray(), self._shared.largest(path)
@@ -68,35 +71,29 @@ class Fallback:
         except Exception as error:
             raise unexpected(error, f"POST {path}") from error
 
-    async def _upload(self, path: str, chunks: AsyncIterator[bytes], length: str | None) -> bytes:
-        """The size must be known before the payload, because the receiver is told."""
-        if length is None:
+    async def _upload(self, path: str, chunks: AsyncIterator[bytes], declared: str | None) -> bytes:
+        if declared is None:  # the receiver is told the size before the payload
             raise Problem(411, "Length Required", "an upload says how long it is; send Content-Length")
-        largest = self._shared.limits.payload_bytes + self._shared.limits.upload_head_bytes
-        if int(length) > largest:
-            raise too_large(int(length), largest)
-        frame = bytearray()
-        receiver, remaining = None, 0
+        length, limits = int(declared), self._shared.limits
+        if length > limits.payload_bytes + limits.upload_head_bytes:
+            raise too_large(length, limits.payload_bytes + limits.upload_head_bytes)
+        receiver: UploadReceiver | None = None
+        kept = b""
         try:
             async for chunk in chunks:
                 if receiver is None:
-                    frame += chunk
-                    found = self._frame(frame, int(length))
-                    if found is None:
+                    kept += chunk
+                    frame = read_frame(kept, length, limits.upload_head_bytes)
+                    if frame is None:
                         continue
-                    head, size = found
-                    receiver, remaining = self._shared.routes.uploads[path](head, size), size
-                    count = len(frame) - (int(length) - size)
-                else:
-                    count = len(chunk)
-                remaining -= count
-                if count:
-                    receiver.received(count)
-            if receiver is None:
-                raise Problem(400, "Malformed message", "the body ends before its head; send varint, head, payload")
+                    head, end = frame
+                    receiver, chunk = self._shared.routes.uploads[path](head, length - end), kept[end:]
+                if chunk:
+                    receiver.received(len(chunk))
+            assert receiver is not None  # a body without one is refused by read_frame
             done, receiver = receiver, None
             return done.complete()
-        except Left:
+        except (Left, asyncio.CancelledError):
             if receiver is not None:
                 receiver.lost()
             raise
@@ -104,19 +101,6 @@ class Fallback:
             raise
         except Exception as error:
             raise unexpected(error, f"POST {path}") from error
-
-    def _frame(self, data: bytearray, length: int) -> tuple[bytes, int] | None:
-        """(head message, bytes of payload) once they have arrived."""
-        found = read_varint(data)
-        if found is None:
-            return None
-        size, used = found
-        if size > self._shared.limits.upload_head_bytes:
-            detail = f"{size} bytes of head are announced; send at most {self._shared.limits.upload_head_bytes}"
-            raise Problem(413, "Head too large", detail)
-        if used + size > length:
-            raise Problem(400, "Malformed message", "the body ends before its head; send varint, head, payload")
-        return (bytes(data[used : used + size]), length - used - size) if len(data) >= used + size else None
 
 
 async def _chunks(receive: Receive) -> AsyncIterator[bytes]:

@@ -1,12 +1,12 @@
-"""Messages as bytes: protobuf between programs, JSON for people, and the frame of an upload.
+"""Messages as bytes: protobuf between programs, JSON for people.
 
-A body is protobuf (`application/x-protobuf`, or no content type) or `application/json` in protobuf's own JSON form. The
-body of an upload is `varint(len(head)) head payload`: what the payload is for comes before it.
+A body is protobuf (`application/x-protobuf`, or no content type) or `application/json` in protobuf's own JSON form. Who asks
+in JSON is answered in JSON: `dump(answer, content_type)`.
 """
 
 from typing import TypeVar
 
-from google.protobuf.json_format import Parse, ParseError
+from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from google.protobuf.message import DecodeError, Message
 
 from edgebed.wire.problems import Problem
@@ -16,6 +16,10 @@ JSON = "application/json"
 
 _PROTOBUF_TYPES = frozenset({PROTOBUF, "application/protobuf", "application/octet-stream"})
 _MESSAGE = TypeVar("_MESSAGE", bound=Message)
+
+
+class JsonText(bytes):
+    """The body of an answer that is JSON; all others are protobuf."""
 
 
 def parse(kind: type[_MESSAGE], body: bytes, content_type: str | None) -> _MESSAGE:
@@ -50,23 +54,8 @@ def _parse_json(kind: type[_MESSAGE], body: bytes) -> _MESSAGE:
         raise Problem(422, "Not allowed", f"{error}; send a {kind.DESCRIPTOR.name} as in proto/edgebed/v1") from error
 
 
-def varint(value: int) -> bytes:
-    """Protobuf's variable-length integer."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def read_varint(data: bytes | bytearray) -> tuple[int, int] | None:
-    """(value, bytes used) at the start of `data`; None where it goes on after its end. Raises Problem 400."""
-    value = 0
-    for at, byte in enumerate(data[:5]):
-        value |= (byte & 0x7F) << 7 * at
-        if byte < 0x80:
-            return value, at + 1
-    if len(data) >= 5:
-        raise Problem(400, "Malformed message", "the length before the head has more than 5 bytes; send a varint")
-    return None
+def dump(message: Message, content_type: str | None) -> bytes:
+    """The body of an answer to a request with this content type."""
+    if content_type is not None and content_type.partition(";")[0].strip().lower() == JSON:
+        return JsonText(MessageToJson(message, always_print_fields_with_no_presence=True, indent=None).encode())
+    return message.SerializeToString()

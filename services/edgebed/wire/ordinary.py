@@ -27,6 +27,12 @@ class Ordinary(HttpToolsProtocol):
         """Whether a request has arrived to its end, and its answer is not complete."""
         return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
 
+    def leave(self) -> None:
+        """The peer is told something else: a request in work goes on as if the peer had left."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
     def on_headers_complete(self) -> None:
         """A request begins."""
         super().on_headers_complete()

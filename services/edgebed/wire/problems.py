@@ -16,7 +16,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 PROBLEM_JSON = "application/problem+json"
@@ -75,12 +75,16 @@ def install_problem_handlers(app: FastAPI) -> None:
         detail = "" if error.detail == title else str(error.detail)
         return _response(Problem(error.status_code, title, detail, error.headers))
 
+    async def left(_: Request, __: Exception) -> Response:
+        return _response(Problem(400, "Cut off", "the client left before the end of its request"))
+
     async def other(request: Request, error: Exception) -> Response:
         return _response(unexpected(error, f"{request.method} {request.url.path}"))
 
     app.add_exception_handler(Problem, problem)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(ClientDisconnect, left)
     app.add_exception_handler(Exception, other)
 
 

@@ -44,7 +44,7 @@ class HotRoutes:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a server takes from one peer, and for how long it waits for one. Times are checked four times a second."""
+    """How much a server takes from one peer, and for how long it waits for one. Times are checked a few times a second."""
 
     head_bytes: int = 16 * 1024
     """Request line and headers."""
@@ -61,7 +61,10 @@ class Limits:
     body_s: float = 10.0
     """From there to the end of a unary body."""
     idle_s: float = 10.0
-    """Without a byte of an upload or of an ordinary body."""
+    """Without `idle_bytes` more of an upload or of an ordinary body."""
+    idle_bytes: int = 1024
+    odd_s: float = 30.0
+    """From the first byte of a request that is not plain to the end of its body."""
     keep_alive_s: float = 120.0
     """Without a request; longer than our client keeps a connection that it does not use."""
     stall_s: float = 10.0

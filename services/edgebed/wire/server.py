@@ -14,20 +14,18 @@ import errno
 import socket
 import time
 from contextlib import AsyncExitStack
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.server import ServerState
 
 from edgebed.wire.fallback import Fallback
-from edgebed.wire.hot import HotProtocol, make_protocol
+from edgebed.wire.hot import HotProtocol
 from edgebed.wire.routes import HotRoutes, Limits, UploadReceiver
-from edgebed.wire.shared import Shared
+from edgebed.wire.shared import TICK_S, Shared
 
 __all__ = ["HotRoutes", "Limits", "Server", "UploadReceiver", "bind", "serve"]
 
-TICK_S = 0.25
 BACKLOG = 1024
 
 
@@ -79,7 +77,7 @@ class Server:
         self._app, self._where = app, where
         self._config = uvicorn.Config(
             Fallback(app, self._shared, open_paths),
-            http=make_protocol(self._shared),
+            http="httptools",
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -107,7 +105,7 @@ class Server:
             state = await self._open.enter_async_context(self._app.router.lifespan_context(self._app))
             self._shared.attach(self._config, self._state, dict(state or {}))
             self._tick(loop)
-            self._listener = await loop.create_server(self._protocol, sock=listener, backlog=BACKLOG)
+            self._listener = await loop.create_server(lambda: HotProtocol(self._shared), sock=listener, backlog=BACKLOG)
         except BaseException:
             listener.close()
             raise
@@ -137,11 +135,6 @@ class Server:
             self._timer.cancel()
             self._timer = None
         await self._open.aclose()
-
-    def _protocol(self) -> HotProtocol:
-        made: Any = self._config.http_protocol_class
-        protocol: HotProtocol = made(config=self._config, server_state=self._state, app_state=self._shared.app_state)
-        return protocol
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         self._shared.tick(loop.time(), time.time())

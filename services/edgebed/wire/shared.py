@@ -14,14 +14,16 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from edgebed.wire.heads import RequestHead, read_head
-from edgebed.wire.messages import PROTOBUF
+from edgebed.wire.messages import JSON, PROTOBUF, JsonText
 from edgebed.wire.problems import CONTENT_TYPE, Problem, phrase
 from edgebed.wire.routes import HotRoutes, Limits, Unary, Upload
 
 if TYPE_CHECKING:
     from edgebed.wire.hot import HotProtocol
 
-BUFFER_BYTES = 256 * 1024
+BUFFER_BYTES = 128 * 1024
+"""Half of what a core keeps close: larger reads were slower, smaller ones are more."""
+TICK_S = 0.25
 _KNOWN_HEADS = 1024
 
 
@@ -57,6 +59,10 @@ class Request:
     problem: Problem | None = None
 
 
+NO_REQUEST = Request(Kind.REFUSED)
+"""What a connection asks for before it has asked."""
+
+
 class Shared:
     """State of one server."""
 
@@ -69,7 +75,8 @@ class Shared:
         self.tasks: set[asyncio.Task[None]] = set()
         self.stopping = False
         self.now = 0.0
-        """Time of the event loop, a fraction of a second old: a deadline need not be more exact."""
+        """Time of the event loop at the next tick: a deadline need not be more exact, and is never early."""
+        self._ok, self._date = b"", b""
         self.config: Any = None
         self.server_state: Any = None
         self.app_state: dict[str, Any] = {}
@@ -80,12 +87,15 @@ class Shared:
 
     def tick(self, now: float, unix: float) -> None:
         """A few times a second: the time, the date of answers, and connections whose time is up."""
-        self.now = now
+        late = now > self.now + 4 * TICK_S
+        self.now = now + TICK_S
         date = formatdate(unix, usegmt=True).encode()
-        self.ok = b"HTTP/1.1 200 OK\r\ndate: %b\r\ncontent-type: %b\r\ncontent-length: " % (date, PROTOBUF.encode())
-        self.date = b"date: %b\r\n" % date
+        self._date = b"date: %b\r\n" % date
+        self._ok = b"HTTP/1.1 200 OK\r\n%bcontent-type: %b\r\ncontent-length: " % (self._date, PROTOBUF.encode())
         if self.server_state is not None:
             self.server_state.default_headers = [(b"date", date)]
+        if late:  # this process was stopped for a while; what arrived meanwhile has not been read yet
+            return
         for connection in [one for one in self.connections if one.deadline < now]:
             connection.expire()
 
@@ -137,13 +147,22 @@ class Shared:
         """Bytes that a unary body may have."""
         return self.routes.largest.get(path, self.limits.unary_bytes)
 
+    def acceptance(self, body: bytes, keep: bool) -> bytes:
+        """A whole answer that says yes."""
+        if keep and type(body) is bytes:
+            return b"%b%d\r\n\r\n%b" % (self._ok, len(body), body)
+        ok = self._ok.replace(PROTOBUF.encode(), JSON.encode()) if isinstance(body, JsonText) else self._ok
+        return b"%b%d\r\n%b\r\n%b" % (ok, len(body), b"" if keep else b"connection: close\r\n", body)
+
     def refusal(self, problem: Problem, *, close: bool) -> bytes:
         """A whole answer that says no."""
         body = problem.body()
         extra = "".join(f"{name.lower()}: {value}\r\n" for name, value in problem.headers.items()).encode("latin-1")
         ending = b"connection: close\r\n" if close else b""
         line = f"HTTP/1.1 {problem.status} {phrase(problem.status)}\r\n".encode()
-        return b"".join([line, self.date, CONTENT_TYPE, extra, ending, b"content-length: %d\r\n\r\n" % len(body), body])
+        return b"".join(
+            [line, self._date, CONTENT_TYPE, extra, ending, b"content-length: %d\r\n\r\n" % len(body), body]
+        )
 
 
 def unauthorised() -> Problem:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from edgebed.edge_node.view import NodeSurroundings, NodeView
 from edgebed.systems.cooperative.policies.ratc import Ratc
 from edgebed.systems.cooperative.policy import Policy, PolicyContext
@@ -10,10 +11,19 @@ from edgebed.systems.cooperative.rules import Rules
 from edgebed.systems.cooperative.setups import TESTBED
 from edgebed.systems.cooperative.virtual import VirtualEpisode
 
+OWN = ("source", "size_bits", "cycles", "deadline_s", "waiting", "backlog_s", "sending_backlog_s", "receiving")
 FIELDS = (
-    "source size_bits cycles deadline_s waiting backlog_s sending_backlog_s receiving available decision_key everyone "
-    "transmission_s execution_s rows nodes slot slot_s"
-).split()
+    *OWN,
+    "available",
+    "decision_key",
+    "everyone",
+    "transmission_s",
+    "execution_s",
+    "rows",
+    "nodes",
+    "slot",
+    "slot_s",
+)
 
 
 class Looking(Policy):

@@ -13,7 +13,7 @@ from edgebed.experiment.reading import load, to_yaml
 from edgebed.experiment.reference import page
 from edgebed.experiment.specification import schema
 from edgebed.experiment.sweep import expand, label, position, replacing
-from edgebed.experiment.validation import validate
+from edgebed.experiment.validation import check_backend, validate
 from edgebed.systems.cooperative.distributions import Choice, Constant, Uniform
 from edgebed.systems.cooperative.rules import DropPolicy, Rules
 
@@ -260,6 +260,25 @@ def test_labels_and_positions_of_swept_values():
     assert label("never") == "never"
     assert position("never") is None
     assert position({"uniform": [0, 0.6]}) == 0.6
+
+
+def test_a_centralised_policy_needs_the_simulator(document):
+    document["spec"]["methods"] = [
+        {"name": "best", "policy": "least-completion"},
+        {"name": "plain", "policy": "ratc"},
+        {
+            "name": "copy",
+            "collect": {"policy": "least-completion", "episodes": 2},
+            "offline": {"algorithm": "sac-cql", "updates": 1},
+        },
+    ]
+    check_backend(validate(document))  # the simulator plays all of them
+    with pytest.raises(UserError) as caught:
+        check_backend(validate(document | {"spec": document["spec"] | {"backend": "processes"}}))
+    paths = [problem.path for problem in caught.value.problems]
+    assert paths == ["spec.methods[0].policy", "spec.methods[2].collect.policy"]
+    assert "'best'" in str(caught.value)
+    assert "--backend simulator" in str(caught.value)
 
 
 def test_the_schema_describes_the_document(document):

@@ -42,6 +42,14 @@ class Application(ABC):
         self.broken: Callable[[EnvironmentFault], None] | None = None
         """Set by the user; told when a task cannot be executed for a reason of the machine's. Its end is not told then."""
 
+    @classmethod
+    def check(cls) -> None:
+        """Whether this machine has what the application needs; quick, before an experiment starts anything.
+
+        Raises EnvironmentFault with the remedy.
+        """
+        return
+
     async def prepare(self) -> None:
         """Whatever takes long or may be missing, before the first task. Raises EnvironmentFault with the remedy."""
         return

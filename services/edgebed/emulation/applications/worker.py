@@ -11,6 +11,7 @@ with the node, however the node ends, because then its standard input does.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -75,7 +76,7 @@ class Worker:
         self._ready = self._loop.create_future()
         try:
             # Isolated and without site-packages: the script needs the standard library only, and starts in 20 ms.
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603  # our own script
                 [sys.executable, "-I", "-S", str(_SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
         except OSError as error:
@@ -137,10 +138,8 @@ class Worker:
         if self._process is None:
             raise RuntimeError("the worker has not been started; call prepare first")
         assert self._process.stdin is not None  # a pipe
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it is gone: reading tells that, too
             os.write(self._process.stdin.fileno(), json.dumps(order).encode() + b"\n")
-        except BrokenPipeError:
-            pass  # it is gone: reading tells that, too
 
     def _read(self) -> None:
         process = self._process

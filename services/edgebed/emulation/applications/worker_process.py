@@ -84,7 +84,7 @@ def burn(inbox: Inbox, number: int, seconds: float) -> None:
 def run(inbox: Inbox, number: int, command: list[str]) -> None:
     """Runs a program to its end."""
     try:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603  # the node says what to run
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -1,0 +1,114 @@
+"""Experiments over HTTP, for people and for the command line.
+
+POST   /v1/experiments           an experiment's document: starts it, or goes on with it
+GET    /v1/experiments           all of them
+GET    /v1/experiments/{name}    phase, episode, success rates, queues, lateness
+DELETE /v1/experiments/{name}    stop; posting the document again goes on
+GET    /v1/events                the same as it changes, as server-sent events
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Path, Query
+from starlette.responses import StreamingResponse
+
+from edgebed.controller.experiments import Busy, Experiments
+from edgebed.experiment.errors import EnvironmentFault, UserError
+from edgebed.wire.problems import Problem
+
+EVENT_S = 0.5
+HEARTBEAT_S = 5.0
+LISTENERS = 50
+"""Streams of events at once."""
+
+Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=100)]
+
+
+def experiment_routes(experiments: Experiments, closing: asyncio.Event) -> APIRouter:
+    """The routes; streams of events end when `closing` is set."""
+    routes = APIRouter(tags=["experiments"])
+    listeners = 0
+
+    @routes.post("/v1/experiments", status_code=202)
+    def submit(
+        document: Annotated[dict[str, Any], Body()],
+        folder: Annotated[
+            str | None, Query(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=100)
+        ] = None,
+    ) -> dict[str, Any]:
+        """Start an experiment, or go on with it; `folder` is that of the run, by default metadata.name."""
+        try:
+            return experiments.submit(document, folder).document()
+        except UserError as error:
+            raise Problem(422, "Not an experiment that can run", str(error)) from error
+        except Busy as error:
+            raise Problem(409, "Busy", str(error)) from error
+        except EnvironmentFault as error:
+            raise Problem(503, "Something that this service needs is missing", str(error)) from error
+
+    @routes.get("/v1/experiments")
+    def all_of_them() -> dict[str, Any]:
+        """Every experiment that this controller knows."""
+        return {"experiments": experiments.all()}
+
+    @routes.get("/v1/experiments/{name}")
+    def one(name: Name) -> dict[str, Any]:
+        """How far an experiment is."""
+        found = experiments.find(name)
+        if found is None:
+            raise Problem(404, "No such experiment", f"{name!r} is not known here; GET /v1/experiments lists all")
+        return found
+
+    @routes.delete("/v1/experiments/{name}", status_code=202)
+    def stop(name: Name) -> dict[str, Any]:
+        """Stop an experiment; what was played and learned is kept."""
+        if not experiments.stop(name):
+            raise Problem(404, "No such experiment", f"{name!r} is not known here; GET /v1/experiments lists all")
+        return {"name": name}
+
+    @routes.get("/v1/events", response_class=StreamingResponse)
+    async def events() -> StreamingResponse:
+        """The experiment that runs, every time that something about it changes."""
+        nonlocal listeners
+        if listeners >= LISTENERS:
+            raise Problem(503, "Too busy", f"{LISTENERS} listeners are there already; try again later")
+
+        async def stream() -> AsyncIterator[str]:
+            nonlocal listeners
+            listeners += 1
+            try:
+                async for event in changes(experiments, closing):
+                    yield event
+            finally:
+                listeners -= 1
+
+        return StreamingResponse(stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+    return routes
+
+
+async def changes(experiments: Experiments, closing: asyncio.Event) -> AsyncIterator[str]:
+    """Server-sent events: the document of the current experiment when it changed, and a comment when nothing did for long."""
+    last, silent_s = "", 0.0
+    yield ": events of the experiment that runs\n\n"
+    while not closing.is_set():
+        current = experiments.current
+        text = "" if current is None else json.dumps(_without_clock(current.document()), sort_keys=True)
+        if text != last:
+            last, silent_s = text, 0.0
+            yield f"event: experiment\ndata: {text}\n\n"
+        elif silent_s >= HEARTBEAT_S:
+            silent_s = 0.0
+            yield ": still here\n\n"
+        try:
+            await asyncio.wait_for(closing.wait(), EVENT_S)
+        except TimeoutError:
+            silent_s += EVENT_S
+
+
+def _without_clock(document: dict[str, Any]) -> dict[str, Any]:
+    """Time alone is no news."""
+    return {key: value for key, value in document.items() if key != "seconds"}

@@ -1,0 +1,55 @@
+"""The controller as one application: registry, records, experiments."""
+
+import asyncio
+from dataclasses import dataclass
+
+from fastapi import FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from edgebed.controller.api import experiment_routes
+from edgebed.controller.experiments import Experiments
+from edgebed.controller.ingest import Ingest, ingest_routes
+from edgebed.controller.metrics import ControllerCollector
+from edgebed.controller.registry import heartbeat_routes, registry_routes
+from edgebed.stores.coordination import Coordinator
+from edgebed.stores.log_writer import LogWriter
+from edgebed.wire.problems import install_problem_handlers
+from edgebed.wire.server import HotRoutes
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the application serves."""
+
+    coordinator: Coordinator
+    ingest: Ingest
+    writer: LogWriter
+    experiments: Experiments
+
+
+def create_app(parts: Parts, closing: asyncio.Event) -> FastAPI:
+    """The control API; streams end when `closing` is set."""
+    app = FastAPI(title="edgebed controller", version="1")
+    install_problem_handlers(app)
+    registry = CollectorRegistry()
+    registry.register(ControllerCollector(parts.experiments, parts.ingest, parts.writer))
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Whether the process answers."""
+        return {"status": "ok"}
+
+    @app.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """For Prometheus."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    app.include_router(registry_routes(parts.coordinator))
+    app.include_router(experiment_routes(parts.experiments, closing))
+    return app
+
+
+def hot_routes(parts: Parts) -> HotRoutes:
+    """Records and heartbeats."""
+    records, beats = ingest_routes(parts.ingest), heartbeat_routes(parts.coordinator)
+    return HotRoutes(unary={**records.unary, **beats.unary}, largest=records.largest)

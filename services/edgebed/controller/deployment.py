@@ -1,0 +1,134 @@
+"""What nodes are told before they play: the configuration of a replicate, and how to decide.
+
+Both have a version, and are in use when every node has answered it. A model is published as an artefact first, and named by its
+SHA-256, so that no node can decide with another one.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from edgebed.controller.fleet import Fleet
+from edgebed.controller.remote import Remote, RemoteError
+from edgebed.experiment.quantities import to_document
+from edgebed.runner.ground import Decider
+from edgebed.runner.setting import Setting, read_actor
+from edgebed.stores.artefacts import ArtefactStore
+from edgebed.systems.cooperative.actor import ActorWeights
+from edgebed.systems.cooperative.rules import Rules
+
+CONFIGURE_S = 60.0
+"""An application may prepare clips."""
+DEPLOY_S = 60.0
+"""A policy may prepare something at every node, such as prices, on cores that are shared."""
+MODEL_FILE = "actor.safetensors"
+
+
+@dataclass(frozen=True)
+class Order:
+    """How nodes are to decide: a policy of the specification, an actor, or fixed decisions."""
+
+    kind: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    actor: ActorWeights | None = None
+    decisions: tuple[tuple[int, int, int], ...] | None = None
+    """(slot, source, destination) of every task of one episode."""
+
+    @classmethod
+    def of(cls, decider: Decider, setting: Setting) -> Self:
+        """What to tell nodes of a decider; the model of an actor in a file is read. Raises like `Setting.policy`."""
+        if decider.actor is not None:
+            return cls("actor", {}, decider.actor)
+        assert decider.choice is not None  # one of the two
+        parameters = decider.choice.parameters
+        if decider.choice.kind == "actor" and isinstance(model := parameters.pop("model", None), str):
+            actor = read_actor(setting.folder / model)
+            actor.require(setting.observation)
+            return cls("actor", parameters, actor)
+        return cls(decider.choice.kind, parameters)
+
+
+class Disagreement(RemoteError):
+    """A node answered another version than it was given."""
+
+
+def configure(
+    fleet: Fleet,
+    setting: Setting,
+    application: dict[str, Any],
+    log: str,
+    version: int,
+    nodes: Sequence[int] | None = None,
+) -> None:
+    """Puts the setting in use at every node, or at some of them. Raises RemoteRefused, or Disagreement."""
+    workload = setting.workload_model
+    common = {
+        "version": version,
+        "network": setting.network.to_document(),
+        "rules": rules_document(setting.rules),
+        "slotSeconds": workload.slot_s,
+        "maskCoefficient": setting.mask_coefficient,
+        "networkSeed": setting.network_seed,
+        "workload": {
+            "slots": workload.slots,
+            "sizeBits": to_document(workload.size_bits),
+            "cyclesPerBit": to_document(workload.cycles_per_bit),
+            "deadlineSeconds": to_document(workload.deadline_s),
+        },
+        "application": application,
+        "addresses": [node.address for node in fleet.nodes],
+        "log": log,
+    }
+
+    def tell(index: int, node: Remote) -> int:
+        return int(node.put("/v1/configuration", {**common, "node": index}, timeout_s=CONFIGURE_S)["version"])
+
+    _agreed(fleet, fleet.ask(tell, nodes), version, "configuration")
+
+
+def deploy(
+    fleet: Fleet,
+    order: Order,
+    artefacts: ArtefactStore,
+    run: str,
+    version: int,
+    nodes: Sequence[int] | None = None,
+) -> None:
+    """Lets every node, or some of them, decide so. Returns once all have acknowledged; raises like `configure`."""
+    body: dict[str, Any] = {"version": version, "kind": order.kind, "parameters": order.parameters}
+    if order.actor is not None:
+        body["model"] = publish(order.actor, artefacts, run)
+    if order.decisions is not None:
+        body["decisions"] = order.decisions
+
+    def tell(_: int, node: Remote) -> int:
+        return int(node.put("/v1/scheduler", body, timeout_s=DEPLOY_S)["version"])
+
+    _agreed(fleet, fleet.ask(tell, nodes), version, "scheduler")
+
+
+def publish(actor: ActorWeights, artefacts: ArtefactStore, run: str) -> dict[str, str]:
+    """Makes a model an artefact; returns what a node must know to fetch it."""
+    content = actor.to_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    name = f"models/{run}/{digest[:24]}"
+    artefacts.publish(name, {MODEL_FILE: content}, {"observation": actor.observation.digest})
+    return {"name": name, "file": MODEL_FILE, "sha256": digest, "observation": actor.observation.digest}
+
+
+def rules_document(rules: Rules) -> dict[str, str]:
+    """The rules with the names of the specification."""
+    return {
+        "dropPolicy": str(rules.drop_policy),
+        "failureTime": str(rules.failure_time),
+        "horizon": str(rules.horizon),
+        "decisionOrder": str(rules.decision_order),
+        "failureUnit": str(rules.failure_unit),
+    }
+
+
+def _agreed(fleet: Fleet, answers: dict[int, int], version: int, what: str) -> None:
+    for node, answered in answers.items():
+        if answered != version:
+            raise Disagreement(f"{fleet.nodes[node]}: has {what} {answered} in use, not {version}; start it again")

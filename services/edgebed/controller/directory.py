@@ -1,0 +1,64 @@
+"""Which processes make the testbed: nodes in the order of their names, one generator, one trainer.
+
+A service that was heard of once is remembered: a node that went away keeps its index, and its address, for when it comes back.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Callable
+
+from edgebed.experiment.errors import EnvironmentFault
+from edgebed.stores.coordination import Coordinator, Instance
+
+WAIT_S = 30.0
+"""How long to wait for services that are being started."""
+_POLL_S = 0.05
+
+
+class Stopped(Exception):
+    """Somebody asked to stop."""
+
+
+class Directory:
+    """Reads the registry."""
+
+    def __init__(self, coordinator: Coordinator, wait_s: float = WAIT_S) -> None:
+        self._coordinator, self._wait_s = coordinator, wait_s
+        self._known: dict[tuple[str, str], Instance] = {}
+
+    def nodes(self, count: int, stop: threading.Event) -> list[Instance]:
+        """`count` edge nodes by name, node-2 before node-10. Raises EnvironmentFault when there are not so many in time."""
+        return self._wait("edge-node", count, stop)[:count]
+
+    def one(self, service: str, stop: threading.Event) -> Instance:
+        """The instance of a service of which one is enough; the latest that was heard of."""
+        return self._wait(service, 1, stop)[-1]
+
+    def _wait(self, service: str, count: int, stop: threading.Event) -> list[Instance]:
+        until = time.monotonic() + self._wait_s
+        while True:
+            current = self._coordinator.instances(service)
+            self._known |= {(i.service, i.name): i for i in current}
+            if len(current) >= count:
+                return sorted(current if count == 1 else self._remembered(service), key=_by_name)
+            if time.monotonic() >= until:
+                break
+            if stop.wait(_POLL_S):
+                raise Stopped
+        found = self._remembered(service)
+        if len(found) >= count:  # they were there, so whoever asks them learns that they are lost
+            return sorted(found, key=_by_name)
+        names = ", ".join(sorted(i.name for i in found)) or "none"
+        raise EnvironmentFault(
+            f"{len(found)} of {count} {service} services have registered within {self._wait_s:g} s ({names}); start the others "
+            "with EDGEBED_CONTROLLER set to this controller's address"
+        )
+
+    def _remembered(self, service: str) -> list[Instance]:
+        return [instance for instance in self._known.values() if instance.service == service]
+
+
+_by_name: Callable[[Instance], list[tuple[int, str]]] = lambda instance: [  # noqa: E731  # a key
+    (int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", instance.name)
+]

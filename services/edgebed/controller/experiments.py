@@ -1,0 +1,308 @@
+"""The experiments of a controller: one runs at a time, and one that was interrupted goes on when the controller is back.
+
+Each has a folder below the folder of runs, with what `edgebed run` leaves there, and `controller.json`: the name that the
+run has in the task log, and its state. A controller that is stopped or killed leaves the state `running`, and goes on with
+it when it is started again; an experiment that failed or was stopped goes on when the same document is posted again.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from edgebed.controller.directory import Directory, Stopped
+from edgebed.controller.fleet import LOSS_S
+from edgebed.controller.ingest import Ingest
+from edgebed.controller.phases import run_phases
+from edgebed.controller.remote import Caller
+from edgebed.controller.status import Status
+from edgebed.controller.teachers import Teachers
+from edgebed.controller.testbed import Testbed
+from edgebed.experiment.errors import EdgebedError, Problem, UserError, shown
+from edgebed.experiment.files import canonical, faults, write_atomically
+from edgebed.experiment.folder import SPECIFICATION, RunFolder, open_run_folder
+from edgebed.experiment.inputs import read_inputs
+from edgebed.experiment.reading import load
+from edgebed.experiment.specification import Experiment
+from edgebed.experiment.sweep import expand, sweep_problems
+from edgebed.experiment.validation import check_backend, policy_choices, validate
+from edgebed.experiment.yaml_lines import Reading, dotted
+from edgebed.runner.units import VERSIONS
+from edgebed.stores.artefacts import ArtefactStore
+from edgebed.stores.task_log import TaskLogStore
+from edgebed.systems.cooperative.errors import ModelError
+from edgebed.systems.registry import check_parameters, policy_names
+
+STATE = "controller.json"
+LIVE = "live.json"
+"""What the live view knows of the episodes."""
+STOP_S = 30.0
+"""How long an experiment that is told to stop may take to notice."""
+
+_log = logging.getLogger(__name__)
+
+
+class Busy(EdgebedError):
+    """Another experiment has the nodes."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """What an experiment works with."""
+
+    directory: Directory
+    caller: Caller
+    store: TaskLogStore
+    ingest: Ingest
+    artefacts: ArtefactStore
+    address: str
+    """Of this controller, for the nodes."""
+    token: str | None = None
+    loss_s: float = LOSS_S
+    """How long a node may be silent before it counts as lost."""
+
+
+class Running:
+    """An experiment that is, or was, run by this process."""
+
+    def __init__(self, folder: RunFolder, state: dict[str, Any]) -> None:
+        self.folder, self.state = folder, state
+        self.stop, self.asked = threading.Event(), False
+        """`asked`: somebody asked for this experiment to stop, so it does not go on by itself."""
+        self.status = Status(folder.experiment.rules().horizon, self.stop, folder.path / LIVE)
+        self.testbed: Testbed | None = None
+        self.thread: threading.Thread | None = None
+        self._version_lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return self.folder.path.name
+
+    def keep(self, **changes: Any) -> None:
+        """Changes the state, on the disk too."""
+        self.state.update(changes)
+        write_atomically(self.folder.path / STATE, canonical(self.state))
+
+    def next_version(self) -> int:
+        """A version that no configuration or scheduler of this run has had."""
+        with self._version_lock:
+            self.keep(version=self.state["version"] + 1)
+            return int(self.state["version"])
+
+    def document(self) -> dict[str, Any]:
+        """Everything that people want to know, as JSON."""
+        testbed = self.testbed
+        states, lost = ([], {}) if testbed is None else (testbed.states(), testbed.lost())
+        return {**summary(self.name, self.state), **self.status.document(states, lost)}
+
+
+def summary(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of the list of experiments."""
+    return {"name": name, **{key: state.get(key) for key in ("run", "state", "reason", "startedAt", "endedAt")}}
+
+
+class Experiments:
+    """All experiments below a folder. Safe to use from several threads."""
+
+    def __init__(self, runs: Path, services: Services) -> None:
+        self._runs, self._services = runs, services
+        self._lock = threading.Lock()
+        self._known: dict[str, Running] = {}
+        self.version = 0
+        """Rises when an experiment begins or ends."""
+        with faults(runs):
+            runs.mkdir(parents=True, exist_ok=True)
+
+    def submit(self, document: Mapping[str, Any], name: str | None = None) -> Running:
+        """Starts an experiment, or goes on with it; one that runs already is left alone.
+
+        `name` is the folder's, below the folder of runs; by default metadata.name. Raises UserError with everything that is
+        wrong, Busy while another one runs, EnvironmentFault for a folder that cannot be written.
+        """
+        metadata = document.get("metadata")
+        place = name or str(metadata.get("name") if isinstance(metadata, Mapping) else None)
+        experiment = checked(document, self._runs / place)
+        with self._lock:
+            there = self._known.get(place)
+            if there is not None and there.state["state"] == "running" and there.folder.experiment == experiment:
+                return there
+            self._mind_others()
+            return self._start(open_run_folder(self._runs / place, experiment, VERSIONS))
+
+    def resume(self) -> Running | None:
+        """Goes on with the experiment that was running when the controller ended; the oldest, if there are several."""
+        found = []
+        for path in self._runs.glob(f"*/{STATE}"):
+            state = _read(path)
+            if state.get("state") == "running":
+                found.append((str(state.get("startedAt")), path.parent))
+        for _, folder in sorted(found):
+            try:
+                experiment = load(folder / SPECIFICATION)
+                with self._lock:
+                    self._mind_others()
+                    return self._start(open_run_folder(folder, experiment, VERSIONS))
+            except EdgebedError as error:  # it stays as it is, for somebody to look at
+                _log.error("experiment %s cannot go on: %s", folder.name, error)
+        return None
+
+    def all(self) -> list[dict[str, Any]]:
+        """Every experiment below the folder, by name."""
+        found = {path.parent.name: _read(path) for path in self._runs.glob(f"*/{STATE}")}
+        return [summary(name, state) for name, state in sorted(found.items())]
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Everything about one; None when there is none of that name."""
+        running = self._known.get(name)
+        if running is not None:
+            return running.document()
+        state = _read(self._runs / name / STATE) if "/" not in name else {}
+        return summary(name, state) if state else None
+
+    @property
+    def current(self) -> Running | None:
+        """The one that runs, or the last one that did."""
+        known = list(self._known.values())
+        return known[-1] if known else None
+
+    def stop(self, name: str) -> bool:
+        """Asks an experiment to stop; False when there is none of that name. It can be posted again to go on."""
+        running = self._known.get(name)
+        if running is None:
+            return (self._runs / name / STATE).exists() if "/" not in name else False
+        if running.state["state"] == "running":
+            running.asked = True
+            running.stop.set()
+        return True
+
+    def close(self) -> None:
+        """Interrupts what runs; it goes on when the controller is back."""
+        for running in list(self._known.values()):
+            running.stop.set()
+        for running in list(self._known.values()):
+            if running.thread is not None:
+                running.thread.join(STOP_S)
+
+    def _mind_others(self) -> None:
+        for running in self._known.values():
+            if running.thread is not None and running.thread.is_alive():
+                raise Busy(
+                    f"experiment {running.name} runs; wait for it, or stop it with DELETE /v1/experiments/{running.name}"
+                )
+
+    def _start(self, folder: RunFolder) -> Running:
+        state = _read(folder.path / STATE) or {
+            "run": f"{folder.experiment.name}-{time.time_ns() // 10**6}",
+            "version": 0,
+        }
+        running = Running(folder, state)
+        running.keep(state="running", reason=None, startedAt=_now(), endedAt=None)
+        services = self._services
+        running.testbed = Testbed(
+            state["run"],
+            directory=services.directory,
+            caller=services.caller,
+            store=services.store,
+            ingest=services.ingest,
+            artefacts=services.artefacts,
+            log_address=services.address,
+            next_version=running.next_version,
+            stop=running.stop,
+            on_node_loss=folder.experiment.spec.on_node_loss,
+            loss_s=services.loss_s,
+        )
+        self._known.pop(running.name, None)
+        self._known[running.name] = running
+        running.thread = threading.Thread(
+            target=self._work, args=(running,), name=f"experiment {running.name}", daemon=True
+        )
+        self.version += 1
+        running.thread.start()
+        return running
+
+    def _work(self, running: Running) -> None:
+        testbed, services = running.testbed, self._services
+        assert testbed is not None  # started
+        teachers = Teachers(running.folder, services.directory, services.artefacts, services.token, running.stop)
+        try:
+            run_phases(running.folder, testbed, teachers, running.status)
+            running.keep(state="finished", endedAt=_now())
+        except Stopped:
+            if running.asked:  # else the controller is stopping, and the next one goes on
+                running.keep(state="stopped", endedAt=_now())
+        except (EdgebedError, ModelError) as error:
+            _log.error("experiment %s failed: %s", running.name, error)
+            self._fail(running, str(error))
+        except Exception as error:
+            _log.exception("experiment %s failed unexpectedly", running.name)
+            self._fail(
+                running, f"a mistake in edgebed: {type(error).__name__}: {error}; the controller's log says where"
+            )
+        finally:
+            testbed.close()
+            teachers.close()
+            self.version += 1
+
+    @staticmethod
+    def _fail(running: Running, reason: str) -> None:
+        try:
+            running.keep(state="failed", reason=reason, endedAt=_now())
+        except EdgebedError as error:  # a full disk is why it failed: say so at least here
+            running.state.update(state="failed", reason=reason, endedAt=_now())
+            _log.error("the state of %s cannot be written: %s", running.name, error)
+
+
+def checked(document: Mapping[str, Any], folder: Path) -> Experiment:
+    """The experiment of a document, and everything that would stop it later. Raises UserError with all of it."""
+    names = policy_names()
+    experiment = validate(document, folder=folder, policies=names)
+    problems = list(sweep_problems(experiment, Reading(document), names))
+    for location, choice in policy_choices(experiment):
+        try:
+            check_parameters(choice.kind, choice.parameters)
+        except ModelError as error:
+            problems.append(Problem(dotted(location), f"{error.field}: {shown(error.value)}", error.remedy))
+        problems += _outside(dotted(location), choice.parameters.get("model"))
+    for part in ("network", "workload"):
+        problems += _outside(f"spec.{part}.file", getattr(getattr(experiment.spec, part), "file", None))
+    if experiment.spec.backend == "simulator":
+        remedy = "give processes or kubernetes; the simulator needs no controller: edgebed run FILE"
+        problems.append(Problem("spec.backend", "'simulator' is not allowed here", remedy))
+    if problems:
+        raise UserError(problems)
+    check_backend(experiment)
+    for _, point in expand(experiment):
+        read_inputs(point)
+    return experiment
+
+
+def _outside(path: str, file: object) -> list[Problem]:
+    """A document that came over the network may name files of its run's folder only."""
+    if not isinstance(file, str):
+        return []
+    parts = PurePosixPath(file)
+    if not parts.is_absolute() and ".." not in parts.parts:
+        return []
+    return [
+        Problem(
+            path, f"{shown(file)} is not allowed", "give a path below the run's folder, such as inputs/network.json"
+        )
+    ]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A state; empty where there is none, or none that can be read."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and {"run", "state", "version"} <= found.keys() else {}
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

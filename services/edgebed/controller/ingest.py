@@ -1,0 +1,192 @@
+"""Task records into the log: checked, handed to the log's writer at once, and counted for who waits for an episode.
+
+The nodes deliver every record until it is acknowledged, so some come twice; the log takes each once. An acknowledged record may
+still be in this process's memory. That is safe because an episode counts as played only after the writer was flushed: when
+the controller is killed before that, the episode is played again under another number.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+
+from edgebed.experiment.errors import EnvironmentFault
+from edgebed.stores.log_writer import LogWriter
+from edgebed.systems.cooperative.lifecycle import TaskState
+from edgebed.wire.generated import testbed_pb2 as pb
+from edgebed.wire.messages import parse
+from edgebed.wire.problems import Problem
+from edgebed.wire.server import HotRoutes
+
+RECORDS = "/v1/records"
+BATCH_BYTES = 4 << 20
+QUEUE_ROWS = 2_000_000
+"""Rows that may wait for the database; what comes then is refused for now, and nodes keep it."""
+
+Row = tuple[object, ...]
+_UNFINISHED, _FAILED = int(TaskState.UNFINISHED), int(TaskState.FAILED)
+_NUMBERS = ("size_bits", "cycles", "deadline_s")
+_INSTANTS = ("arrived_s", "decided_s", "sent_s")
+
+
+class Ingest:
+    """Where records come in. `take` is called on the event loop, everything else from any thread."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        self._writer = writer
+        self._changed = threading.Condition()
+        self._watched: tuple[str, int] | None = None
+        self._ended: dict[int, int] = {}
+        self._reasons: dict[int, str] = {}
+        self._latest = 0.0
+        self.records = self.refused = 0
+        """Records taken, and batches refused, since the process began."""
+
+    def take(self, body: bytes, content_type: str | None) -> bytes:
+        """A batch of a node. Raises Problem for one that is not allowed; then none of it is taken."""
+        batch = parse(pb.RecordBatch, body, content_type)
+        try:
+            rows = [row_of(record) for record in batch.records]
+        except ValueError as error:
+            self.refused += 1
+            raise Problem(422, "Not allowed", str(error)) from error
+        if self._writer.queued + len(rows) > QUEUE_ROWS:
+            self.refused += 1
+            raise Problem(503, "Log away", f"{self._writer.queued} records wait for the database; try again later")
+        new = self._count(batch)
+        self._writer.put(rows)
+        self.records += len(rows)
+        return pb.RecordReceipt(stored=new).SerializeToString()
+
+    def watch(self, run: str, episode: int) -> None:
+        """From now on, records of this episode are counted."""
+        with self._changed:
+            self._watched, self._ended, self._reasons = (run, episode), {}, {}
+            self._latest = time.monotonic()
+
+    def ended(self) -> dict[str, int]:
+        """Tasks of the watched episode by status."""
+        with self._changed:
+            statuses = list(self._ended.values())
+        return {state.label: statuses.count(int(state)) for state in OUTCOMES}
+
+    def reasons(self) -> dict[int, str]:
+        """Why tasks of the watched episode failed, where that was not their luck."""
+        with self._changed:
+            return dict(self._reasons)
+
+    def wait(self, total: int, timeout_s: float) -> bool:
+        """Whether `total` tasks of the watched episode ended within the time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self._ended) >= total, timeout_s)
+
+    @property
+    def quiet_s(self) -> float:
+        """Seconds since the last task of the watched episode ended, as far as is known here."""
+        return time.monotonic() - self._latest
+
+    def put(self, rows: list[Row]) -> None:
+        """Records of the controller's own, of tasks whose node is lost."""
+        self._writer.put(rows)
+
+    def flush(self, timeout_s: float) -> None:
+        """Waits until the log has everything. Raises EnvironmentFault when it does not in the time."""
+        if self._writer.flush(timeout_s):
+            return
+        if self._writer.fault is not None:
+            raise self._writer.fault
+        raise EnvironmentFault(
+            f"the task log did not take {self._writer.queued} records within {timeout_s:g} s; see whether its disk or "
+            "server is busy, and give the same command again"
+        )
+
+    def _count(self, batch: pb.RecordBatch) -> int:
+        """How many records of the batch are new, as far as it is known here; those of other episodes count as new."""
+        with self._changed:
+            if self._watched is None:
+                return len(batch.records)
+            new = 0
+            for record in batch.records:
+                task = record.task
+                if (task.run, task.episode) != self._watched:
+                    new += 1
+                elif task.number not in self._ended:
+                    self._ended[task.number] = record.status
+                    if record.reason:
+                        self._reasons[task.number] = record.reason
+                    new += 1
+            if new:
+                self._latest = time.monotonic()
+                self._changed.notify_all()
+            return new
+
+
+OUTCOMES = (TaskState.SUCCEEDED, TaskState.DROPPED, TaskState.FAILED, TaskState.UNFINISHED)
+
+
+def ingest_routes(ingest: Ingest) -> HotRoutes:
+    """The hot path of the controller."""
+    take: Callable[[bytes, str | None], bytes] = ingest.take
+    return HotRoutes(unary={RECORDS: take}, largest={RECORDS: BATCH_BYTES})
+
+
+def row_of(record: pb.TaskRecord) -> Row:
+    """A record as a row of the log, in the order of `task_log.COLUMNS`. Raises ValueError for what no task has."""
+    task = record.task
+    if not task.run or len(task.run) > 200:
+        raise ValueError(
+            f"task {task.number}: run {task.run!r:.40} is not allowed; give a name of at most 200 characters"
+        )
+    for name in _NUMBERS:
+        if not (math.isfinite(value := getattr(task, name)) and value > 0):
+            raise ValueError(f"task {task.number}: {name} {value!r} is not allowed; give a finite number over 0")
+    for name in _INSTANTS:
+        if not math.isfinite(value := getattr(task, name)):
+            raise ValueError(f"task {task.number}: {name} {value!r} is not allowed; give a finite number")
+    if not (0 < task.u_transmission <= 1 and 0 < task.u_execution <= 1):
+        raise ValueError(f"task {task.number}: a uniform is not over 0 and at most 1")
+    if not _UNFINISHED <= record.status <= _FAILED:
+        raise ValueError(f"task {task.number}: status {record.status} is unknown; give 0 to {_FAILED}")
+    if task.number >= 2**31 or task.episode >= 2**31 or max(task.source, task.destination, record.place) >= 2**31:
+        raise ValueError(f"task {task.number} of episode {task.episode}: a number is over 2147483647")
+    if len(record.reason) > 100:
+        raise ValueError(f"task {task.number}: reason has {len(record.reason)} characters; give at most 100")
+    probability = task.probability if task.HasField("probability") else None
+    if probability is not None and not 0 <= probability <= 1:
+        raise ValueError(f"task {task.number}: probability {probability!r} is not allowed; give 0 to 1")
+    moved = task.destination != task.source
+    return (
+        task.run,
+        task.episode,
+        task.number,
+        task.slot,
+        task.source,
+        task.destination,
+        record.place,
+        record.status,
+        task.size_bits,
+        task.cycles,
+        task.deadline_s,
+        task.arrived_s,
+        task.decided_s,
+        task.sent_s if moved and task.sent_s > 0 else None,
+        _instant(record, "received_s"),
+        _instant(record, "started_s"),
+        _instant(record, "ended_s"),
+        task.u_transmission,
+        task.u_execution,
+        probability,
+        task.model_version,
+        record.reason,
+    )
+
+
+def _instant(record: pb.TaskRecord, name: str) -> float | None:
+    if not record.HasField(name):
+        return None
+    value = float(getattr(record, name))
+    if not math.isfinite(value):
+        raise ValueError(
+            f"task {record.task.number}: {name} {value!r} is not allowed; give a finite number, or leave it out"
+        )
+    return value

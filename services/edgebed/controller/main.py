@@ -1,0 +1,61 @@
+"""The controller as a process: opens its stores, serves, goes on with what was interrupted, and drains when told to stop."""
+
+import asyncio
+import logging
+import socket
+
+from edgebed.controller.app import Parts, create_app, hot_routes
+from edgebed.controller.directory import Directory
+from edgebed.controller.experiments import Experiments, Services
+from edgebed.controller.ingest import Ingest
+from edgebed.controller.remote import Caller
+from edgebed.settings import Settings
+from edgebed.stores.artefacts import open_artefacts
+from edgebed.stores.coordination import EmbeddedCoordinator
+from edgebed.stores.log_writer import LogWriter
+from edgebed.stores.task_log import TaskLogStore
+from edgebed.wire.server import serve as serve_http
+
+DRAIN_S = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | None = None) -> None:
+    """Serves until `stop` is set, then drains. `sock` listens already where a parent has bound it."""
+    store = TaskLogStore(settings.task_log)
+    writer = LogWriter(store.append_rows, settings.spool / "controller")
+    caller = Caller(settings.token)
+    coordinator, ingest = EmbeddedCoordinator(), Ingest(writer)
+    services = Services(
+        directory=Directory(coordinator),
+        caller=caller,
+        store=store,
+        ingest=ingest,
+        artefacts=open_artefacts(settings.artefacts),
+        address=settings.advertise,
+        token=settings.token,
+    )
+    experiments = Experiments(settings.runs, services)
+    parts = Parts(coordinator, ingest, writer, experiments)
+    server = serve_http(
+        create_app(parts, stop),
+        hot_routes(parts),
+        sock or (settings.host, settings.port),
+        token=settings.token,
+        open_paths=frozenset({"/healthz"}),
+    )
+    await server.start()
+    try:
+        resumed = await asyncio.to_thread(experiments.resume)
+        if resumed is not None:
+            _log.warning("experiment %s goes on where it was interrupted", resumed.name)
+        await stop.wait()
+    finally:
+        stop.set()
+        # First what runs, while the nodes can still deliver their records; then the server; then the stores.
+        await asyncio.to_thread(experiments.close)
+        await server.stop(DRAIN_S)
+        await asyncio.to_thread(writer.close)
+        store.close()
+        caller.close()

@@ -1,0 +1,70 @@
+"""The task generator over HTTP.
+
+POST   /v1/episodes            hot: an EpisodePlan, protobuf or JSON; answered with nothing once it is accepted
+GET    /v1/episodes/current    how far it is, how late, and which nodes did not take their tasks
+DELETE /v1/episodes/current    stop
+GET    /metrics, /healthz
+"""
+
+from typing import Any
+
+from fastapi import FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from edgebed.task_generator.metrics import GeneratorCollector
+from edgebed.task_generator.plan import Refused
+from edgebed.task_generator.service import Generator
+from edgebed.wire.generated import testbed_pb2 as pb
+from edgebed.wire.messages import parse
+from edgebed.wire.problems import Problem, install_problem_handlers
+from edgebed.wire.server import HotRoutes
+
+PLAN_BYTES = 64 << 20
+"""A plan of a thousand nodes and a hundred slots has about 10 MB."""
+
+
+def create_app(generator: Generator) -> FastAPI:
+    """The control API of a generator."""
+    app = FastAPI(title="edgebed task generator", version="1")
+    install_problem_handlers(app)
+    registry = CollectorRegistry()
+    registry.register(GeneratorCollector(generator))
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Whether the process answers."""
+        return {"status": "ok"}
+
+    @app.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """For Prometheus."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/v1/episodes/current")
+    async def current() -> dict[str, Any]:
+        """How far the episode is."""
+        return generator.progress()
+
+    @app.delete("/v1/episodes/current")
+    async def stop() -> dict[str, Any]:
+        """Emit nothing any more; answers how far it was."""
+        return generator.stop()
+
+    return app
+
+
+def hot_routes(generator: Generator) -> HotRoutes:
+    """Where plans come in: far larger than what FastAPI should parse."""
+    routes = HotRoutes()
+
+    def begin(body: bytes, content_type: str | None) -> bytes:
+        message = parse(pb.EpisodePlan, body, content_type)
+        try:
+            generator.begin(message)
+        except Refused as error:
+            raise Problem(error.status, "Plan refused", str(error)) from error
+        return b""
+
+    routes.unary["/v1/episodes"] = begin
+    routes.largest["/v1/episodes"] = PLAN_BYTES
+    return routes

@@ -1,0 +1,36 @@
+"""The task generator as a process: listens, registers, serves until it is told to stop."""
+
+import asyncio
+import socket
+
+from edgebed.emulation.clock import Clock
+from edgebed.settings import Settings
+from edgebed.task_generator.app import create_app, hot_routes
+from edgebed.task_generator.service import Generator
+from edgebed.wire.heartbeat import Heartbeat
+from edgebed.wire.server import serve as serve_http
+
+DRAIN_S = 2.0
+
+
+async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | None = None) -> None:
+    """Serves until `stop` is set, then drains. `sock` listens already where a parent has bound it."""
+    clock = Clock(asyncio.get_running_loop())
+    generator = Generator(clock, token=settings.token)
+    where = sock or (settings.host, settings.port)
+    server = serve_http(
+        create_app(generator), hot_routes(generator), where, token=settings.token, open_paths=frozenset({"/healthz"})
+    )
+    await server.start()
+    registration = None
+    if settings.controller is not None:
+        name = settings.advertise.removeprefix("http://")
+        registration = Heartbeat("task-generator", name, settings.advertise, settings.controller, settings.token)
+    try:
+        await stop.wait()
+    finally:
+        if registration is not None:
+            await registration.stop()
+        await server.stop(DRAIN_S)
+        await generator.close()
+        clock.close()

@@ -1,0 +1,103 @@
+"""How close real processes come to the simulator, task by task: golden cases, and networks of the testbed's size.
+
+Every case is replayed with given decisions on nodes that are processes; the statuses and end times of its tasks are those that
+the kernel computes, or not.
+"""
+
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from edgebed.processes.family import Family
+from edgebed.processes.replay import Stand
+from edgebed.runner.replay import replay_case
+from edgebed.simulator.rollout import play
+from edgebed.systems.cooperative.cases import Case
+from edgebed.systems.cooperative.policies.ratc import Ratc
+from edgebed.systems.cooperative.policy import PolicyContext
+from edgebed.systems.cooperative.randomness import Stream
+from edgebed.systems.cooperative.rules import Rules
+from edgebed.systems.cooperative.setups import TESTBED
+from tests.benchmarks.result import Result, at_least, limit
+
+GOLDEN = sorted((Path(__file__).parents[1] / "data/golden").glob("*.json"))
+
+
+def testbed_case(nodes: int, seed: int) -> Case:
+    """An episode of the testbed setup with the decisions that RATC takes in the simulator."""
+    network = replace(TESTBED.network, nodes=nodes).draw(seed)
+    workload = TESTBED.workload.draw(network, seed, Stream.EVALUATE, range(1))
+    policy = Ratc(PolicyContext(network, TESTBED.workload, Rules(), 0.25, seed))
+    log = play(network, workload, Rules(), policy, 0.25).log
+    places = list(zip(log.slot.tolist(), log.source.tolist(), strict=True))
+    return Case(
+        name=f"testbed-{nodes}-{seed}",
+        network=network,
+        workload=workload,
+        rules=Rules(),
+        decisions=dict(zip(places, log.destination.tolist(), strict=True)),
+        ids={place: number for number, place in enumerate(places)},
+        expected=None,
+    )
+
+
+def bench_replay() -> list[Result]:
+    """Golden cases, then ten and twenty nodes of the testbed setup."""
+    golden = [Case.from_text(path.read_text(), path.name) for path in GOLDEN]
+    return [
+        *_replayed("20 golden cases", golden),
+        *_replayed("testbed, 10 nodes", [testbed_case(10, seed) for seed in (1, 2, 3, 4)]),
+        *_replayed("testbed, 20 nodes", [testbed_case(20, seed) for seed in (1, 2, 3, 4)]),
+    ]
+
+
+def _replayed(name: str, cases: list[Case]) -> list[Result]:
+    same = total = 0
+    errors: list[float] = []
+    with tempfile.TemporaryDirectory() as folder, Stand(Path(folder), max(c.network.nodes for c in cases)) as stand:
+        for case in cases:
+            expected = replay_case(case, "simulator")["tasks"]
+            measured = case.answer(stand.play(case))["tasks"]
+            for there, here in zip(expected, measured, strict=True):
+                total += 1
+                if there["status"] == here["status"]:
+                    same += 1
+                    if there["endSeconds"] is not None and here["endSeconds"] is not None:
+                        errors.append(1000 * abs(here["endSeconds"] - there["endSeconds"]))
+    p50, p99 = np.percentile(errors, (50, 99))
+    return [
+        at_least(f"replay of {name}: same statuses", "%", 100 * same / total, 99),
+        limit(f"replay of {name}: end time error, p50", "ms", float(p50), 2),
+        limit(f"replay of {name}: end time error, p99", "ms", float(p99), 20),
+    ]
+
+
+def bench_nodes() -> list[Result]:
+    """Twenty nodes: how soon they serve, and what each has of its own while it works."""
+    import httpx
+
+    case = testbed_case(20, 1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with Family(folder) as family, httpx.Client(trust_env=False) as client:
+            environment = {"EDGEBED_SPOOL": str(folder), "EDGEBED_ARTEFACTS": f"file:{folder}"}
+            begin = time.perf_counter()
+            nodes = [family.start(f"node-{k}", "edge-node", environment) for k in range(20)]
+            for node in nodes:
+                client.get(f"{node.address}/healthz").raise_for_status()
+            seconds = time.perf_counter() - begin
+        with Stand(folder / "stand", 20) as stand:
+            stand.play(case)
+            private = [
+                psutil.Process(service.pid).memory_full_info().uss / 2**20
+                for service in stand.family.running.values()
+                if service.name.startswith("node")
+            ]
+    return [
+        limit("20 nodes serve after", "s", seconds, 1),
+        limit("private memory of a node of 20 at work, largest", "MB", max(private), 15),
+    ]

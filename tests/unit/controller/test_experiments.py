@@ -1,0 +1,223 @@
+"""An experiment over HTTP: from its document to results, interrupted and taken up again."""
+
+import contextlib
+import copy
+import json
+import sqlite3
+import time
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from edgebed.controller.experiments import Experiments
+from edgebed.systems.cooperative.randomness import Stream
+from tests.unit.controller.world import SMALL, World
+
+LIMIT_S = 60
+
+
+def document(name: str = "small", **spec: Any) -> dict[str, Any]:
+    made = copy.deepcopy(SMALL)
+    made["metadata"]["name"] = name
+    made["spec"] |= {"methods": [{"name": "ratc", "policy": "ratc"}, {"name": "near", "policy": "local"}], **spec}
+    return made
+
+
+@pytest.fixture
+def client(world):
+    with httpx.Client(base_url=world.controller.address, timeout=20) as client:
+        yield client
+
+
+def wait(client: httpx.Client, name: str, *states: str) -> dict[str, Any]:
+    """The experiment once it is in one of the states."""
+    until = time.monotonic() + LIMIT_S
+    while (found := client.get(f"/v1/experiments/{name}").json())["state"] not in states:
+        assert time.monotonic() < until, found
+        time.sleep(0.05)
+    return dict(found)
+
+
+def test_from_a_document_to_results(world, client):
+    answer = client.post("/v1/experiments", json=document())
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["state"] == "running"
+    found = wait(client, "small", "finished", "failed")
+    assert found["state"] == "finished", found["reason"]
+    assert found["methods"]["ratc"]["evaluate"]["episodes"] == 2
+    assert 0 < found["methods"]["ratc"]["evaluate"]["successRate"] <= 1
+    assert len(found["methods"]["near"]["evaluate"]["history"]) == 2
+    assert found["episodesPlayed"] == 4
+    folder = world.folder / "runs" / "small"
+    results = json.loads((folder / "results.json").read_text())
+    assert set(results["methods"]) == {"ratc", "near"}
+    assert results["methods"]["near"]["successRate"]["mean"] == pytest.approx(
+        found["methods"]["near"]["evaluate"]["successRate"]
+    )
+    fidelity = results["fidelity"]
+    assert set(fidelity["methods"]) == {"ratc", "near"}
+    assert fidelity["tasks"] == 2 * int(world.setting.tasks(Stream.EVALUATE, range(2)).arrives.sum())
+    assert fidelity["methods"]["near"]["sameStatus"] > 0.9
+    assert len(list((folder / "fidelity").glob("evaluate-*.json"))) == 2
+    assert (folder / "report.html").exists()
+    assert client.get("/v1/experiments").json()["experiments"][0]["state"] == "finished"
+    shows_metrics(world, client)
+    assert client.post("/v1/experiments", json=document()).json()["state"] == "running"  # nothing is played again
+    again = wait(client, "small", "finished", "failed")
+    assert again["episodesPlayed"] == 0
+
+
+def test_one_that_was_stopped_goes_on_where_it_was(world, client):
+    """Posted again, it plays only the episodes that the log does not have."""
+    client.post("/v1/experiments", json=document(evaluation={"episodes": 6}))
+    while client.get("/v1/experiments/small").json()["episodesPlayed"] < 2:
+        time.sleep(0.02)
+    assert client.delete("/v1/experiments/small").status_code == 202
+    stopped = wait(client, "small", "stopped")
+    before = episodes(world, stopped["run"])
+    assert 2 <= len(before) < 12
+    assert client.post("/v1/experiments", json=document(evaluation={"episodes": 6})).status_code == 202
+    after = all_episodes(world, stopped["run"], 12)
+    assert before <= after
+    assert client.get("/v1/experiments/small").json()["run"] == stopped["run"]
+
+
+def test_a_new_controller_goes_on_in_the_middle_of_a_phase(world, client):
+    """One that ends without being asked to stop the experiment leaves it running; the next one goes on with it."""
+    client.post("/v1/experiments", json=document(evaluation={"episodes": 6}))
+    while client.get("/v1/experiments/small").json()["episodesPlayed"] < 2:
+        time.sleep(0.02)
+    world.experiments.close()
+    state = json.loads((world.folder / "runs" / "small" / "controller.json").read_text())
+    assert state["state"] == "running"
+    before = episodes(world, state["run"])
+    other = Experiments(world.folder / "runs", world.experiments._services)
+    running = other.resume()
+    assert running.name == "small"
+    assert before <= all_episodes(world, state["run"], 12)
+    other.close()
+
+
+def test_the_nodes_queues_are_shown_while_it_runs(world, client):
+    client.post("/v1/experiments", json=document(evaluation={"episodes": 4}))
+    until = time.monotonic() + LIMIT_S
+    nodes: list[dict[str, Any]] = []
+    while not nodes or not all(node.get("waitingTo") for node in nodes):
+        assert time.monotonic() < until
+        nodes = client.get("/v1/experiments/small").json()["nodes"]
+    assert [node["node"] for node in nodes] == [0, 1, 2]
+    assert all(len(node["waitingTo"]) == 3 for node in nodes)
+    shown = client.get("/v1/experiments/small").json()
+    assert "evaluating" in shown["phase"]
+    assert shown["episode"]["of"] == 4
+
+
+def test_events_tell_what_changes(world, client):
+    with httpx.stream("GET", f"{world.controller.address}/v1/events", timeout=30) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        client.post("/v1/experiments", json=document())
+        told = []
+        for line in stream.iter_lines():
+            if line.startswith("data: {"):
+                told.append(json.loads(line.removeprefix("data: ")))
+                if told[-1]["episodesPlayed"] == 1:
+                    client.delete("/v1/experiments/small")
+                if told[-1]["state"] == "stopped":
+                    break
+    assert told[0]["state"] == "running"
+    assert any("evaluating ratc" in str(event["phase"]) for event in told)
+
+
+def test_one_experiment_at_a_time(world, client):
+    client.post("/v1/experiments", json=document())
+    answer = client.post("/v1/experiments", json=document("other"))
+    assert answer.status_code == 409
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "DELETE /v1/experiments/small" in answer.json()["detail"]
+    assert client.post("/v1/experiments", json=document()).json()["state"] == "running"  # the same one is left alone
+    client.delete("/v1/experiments/small")
+    wait(client, "small", "stopped")
+    assert client.post("/v1/experiments", json=document("other")).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"methods": [{"name": "best", "policy": "least-completion"}]}, "'best' is centralised"),
+        ({"methods": [{"name": "x", "policy": "rtac"}]}, "did you mean"),
+        ({"methods": [{"name": "x", "policy": {"kind": "ratc", "speed": 3}}]}, "speed"),
+        ({"backend": "simulator"}, "the simulator needs no controller"),
+        ({"network": {"file": "../../etc/passwd"}}, "below the run's folder"),
+        ({"network": {"file": "inputs/none.json"}}, "no such file"),
+        ({"replicates": 0}, "spec.replicates"),
+    ],
+)
+def test_what_cannot_run_is_refused_before_anything_starts(world, client, change, said):
+    answer = client.post("/v1/experiments", json=document(**change))
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert said in answer.json()["detail"]
+    assert not (world.folder / "runs" / "small").exists()
+    assert client.get("/v1/experiments").json() == {"experiments": []}
+
+
+def test_a_failure_names_its_reason_and_posting_again_goes_on(world, client):
+    world.coordinator.deregister("edge-node", "node-2")
+    client.post("/v1/experiments", json=document())
+    failed = wait(client, "small", "failed")
+    assert "2 of 3 edge-node services have registered" in failed["reason"]
+    world.coordinator.register("edge-node", "node-2", world.nodes[2].address, {})
+    client.post("/v1/experiments", json=document())
+    all_episodes(world, failed["run"], 4)
+    assert client.get("/v1/experiments/small").json()["reason"] is None
+
+
+def test_a_lost_node_stops_the_experiment_or_not_as_specified(world, client):
+    client.post("/v1/experiments", json=document(evaluation={"episodes": 3}))
+    while client.get("/v1/experiments/small").json()["episodesPlayed"] < 1:
+        time.sleep(0.02)
+    world.kill(1)
+    failed = wait(client, "small", "failed", "finished")
+    assert failed["state"] == "failed"
+    assert "node 1" in failed["reason"]
+    going = document("going", onNodeLoss="continue")
+    run = client.post("/v1/experiments", json=going).json()["run"]
+    all_episodes(world, run, 4)
+    folder, until = world.folder / "runs" / "going" / "fidelity", time.monotonic() + LIMIT_S
+    while len(found := [json.loads(path.read_text()) for path in folder.glob("*.json")]) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    tasks = world.setting.tasks(Stream.EVALUATE, range(2))
+    (near,) = (unit for unit in found if unit["method"] == "near")
+    assert near["lost"] == int(tasks.arrives[:, :, 1].sum())  # every task of the node that is gone, and no other
+
+
+def all_episodes(world: World, run: str, count: int) -> set[int]:
+    """The finished episodes of a run, once there are so many; there are never more."""
+    until = time.monotonic() + LIMIT_S
+    while len(found := episodes(world, run)) < count:
+        assert time.monotonic() < until, found
+        time.sleep(0.05)
+    assert len(found) == count
+    return found
+
+
+def episodes(world: World, run: str) -> set[int]:
+    """Numbers of the finished episodes of a run."""
+    with contextlib.closing(sqlite3.connect(world.folder / "tasks.db")) as database:
+        query = "select episode from episodes where run = ? and result is not null"
+        numbers = [int(row[0]) for row in database.execute(query, [run])]
+    assert len(np.unique(numbers)) == len(numbers)
+    return set(numbers)
+
+
+def shows_metrics(world: World, client: httpx.Client) -> None:
+    """What Prometheus reads after the two methods' evaluation."""
+    assert client.get("/healthz").json() == {"status": "ok"}
+    lines = client.get("/metrics").text.splitlines()
+    tasks = 2 * int(world.setting.tasks(Stream.EVALUATE, range(2)).arrives.sum())
+    assert f"edgebed_controller_records_total {float(tasks)}" in lines
+    assert "edgebed_controller_running 0.0" in lines
+    assert any(line.startswith('edgebed_controller_success_ratio{method="ratc",stream="evaluate"}') for line in lines)
