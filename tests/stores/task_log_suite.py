@@ -109,7 +109,15 @@ class TaskLogSuite(ABC):
 
     @pytest.mark.parametrize(
         "changes",
-        [{"size_bits": None}, {"status": 7}, {"model_version": 2**70}, {"slot": None}, {"reason": object()}],
+        [
+            {"size_bits": None},
+            {"status": 7},
+            {"model_version": 2**70},
+            {"slot": None},
+            {"slot": 2**31},
+            {"place": -1},
+            {"reason": object()},
+        ],
         ids=lambda changes: next(iter(changes)),
     )
     def test_a_batch_with_a_wrong_record_is_refused_as_a_whole(self, store, changes):
