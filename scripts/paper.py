@@ -1,6 +1,7 @@
 """Reproduces the figures of Lin et al. (IEEE TC 2024): runs deploy/experiments and writes docs/reproduction.md.
 
     make paper SCALE=small      2 networks, 1 training seed: about an hour on two cores
+    make paper SCALE=medium     5 networks, 1 training seed
     make paper SCALE=full       5 networks, 3 training seeds: several hours
     python -m scripts.paper --scale full --figures fig3
 
@@ -38,7 +39,7 @@ class Scale:
     training_seeds: int
 
 
-SCALES = {"small": Scale("small", 2, 1), "full": Scale("full", 5, 3)}
+SCALES = {"small": Scale("small", 2, 1), "medium": Scale("medium", 5, 1), "full": Scale("full", 5, 3)}
 FIGURES = {
     "fig3": "Learning curve",
     "fig4": "Source of the log",
@@ -51,17 +52,20 @@ FIGURES = {
 }
 NOTES = {
     "testbed-mask": """\
-Why offline learning can lose ten points in the testbed setup. The log shows what became of one node's choice while the
-others probed and spread their tasks, as RATC does; the learned actor takes the best nodes, and where all ten nodes follow
-it, they choose the same ones. With the mask's coefficient 3, where a node says that it is full only when 3 to 24 tasks
-wait, nothing stops them: what is lost is lost to drops, not to failures. On networks 1 and 3, at 1000 updates, a lone node
-that follows the actor among nodes that follow RATC completes as many of its own tasks as before (-0.5 and +0.7 points);
-with every second node following it RATC's rate falls by 0.6 and 1.0 points, with all of them by 7.6 and 9.3. So it is
-neither the coverage of the log, nor too few updates, nor the targets' rate (0.0005 and 0.005 are alike). The mask's default
-0.25 cures it, because a node with anything waiting takes no more; where a loose mask is wanted, a larger entropy (`soft`:
-temperature 0.2 instead of 0.05) spreads the tasks, at the cost of a point with the tight one. A heavier conservative term
-makes it worse (1 instead of 0.1: 71 % with the loose mask), for it follows the log where the log is most certain, and so
-does the reward at arrival (84 %).
+Why offline learning can lose ten points in this setup: its nodes herd. The log shows what became of one node's choice while
+the others probed and spread their tasks, as RATC does. The actor learns from it which nodes are best, and when all ten
+nodes follow it, they choose the same ones. With the coefficient 3 a node says that it is full only when 3 to 24 tasks wait,
+so nothing stops them, and what is lost is lost to drops. `python -m scripts.herding` shows it, by letting more and more
+nodes of a network that plays RATC follow the actor instead:
+
+| network | mask's coefficient | all follow RATC | one follows the actor: its own tasks | every second node | all |
+|---|---|---|---|---|---|
+HERDING
+It is not the rate of the targets (`offline-tau`: 0.005), nor too few updates (`offline-long`: 2000 instead of 1000), nor
+too little conservatism: the log's own choices are the ones that herd (`offline-conservative`: 1 instead of 0.1). The
+reward at arrival makes it worse too (`offline-arrival`). The mask's default 0.25 cures it, because a node where anything
+waits takes no more. Where a loose mask is wanted, a larger entropy spreads the tasks (`offline-soft`: temperature 0.2
+instead of 0.05), at the cost of a point with the tight one.
 """,
 }
 """What a table does not say by itself."""
@@ -70,9 +74,9 @@ HEAD = """# The paper again
 
 Lin, Yang, Guo, Cao, "Decentralized Task Offloading in Edge Computing: An Offline-to-Online Reinforcement Learning
 Approach", IEEE Transactions on Computers 2024, sections V and VI.C, in edgebed's simulator. One experiment per figure of
-the paper, and two for its testbed setup; each table is made from the run's `results.json` by `scripts/paper.py`, nothing by hand. Success rates are percentages of
-all tasks that arrived, with 95 % intervals over networks and training seeds where there are several, and methods are
-compared on the same tasks and the same luck.
+the paper, and two for its testbed setup; each table is made from the run's `results.json` by `scripts/paper.py`, nothing
+by hand. Success rates are percentages of all tasks that arrived, with 95 % intervals over networks and training seeds where
+there are several, and methods are compared on the same tasks and the same luck.
 
 Two recipes of online learning appear. `-paper` is Algorithm 2 as published: the team's reward, discount 0.99. The other is
 edgebed's default for PPO in these files: the same algorithm, with every decision judged by the outcome of its own task
