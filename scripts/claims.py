@@ -235,6 +235,14 @@ def testbed(results: Mapping[str, Any]) -> list[Claim]:
         claims.append(
             judged("The same with the paper's own recipe: offline-to-online surpasses RATC", *over_ratc("o2o-paper"))
         )
+        against = gain(results, "o2o-paper", "online-only-paper")
+        claims.append(
+            judged(
+                "With the paper's own recipe it ends above learning from scratch",
+                [against[1] > 0],
+                f"{shown(against)} points after {cold[-1]['onlineEpisodes']} episodes of both",
+            )
+        )
     return claims
 
 

@@ -43,8 +43,12 @@ class Mixed(Policy):
         """What the node's own policy decides."""
         assert answers is not None
         probed = self.ratc.ask(view)
-        columns = (answers.nodes, answers.waiting, answers.backlog_s, answers.available)
-        two = Answers(*(np.take_along_axis(column, probed, axis=1) for column in columns))
+        two = Answers(
+            nodes=probed,
+            waiting=np.take_along_axis(answers.waiting, probed, axis=1),
+            backlog_s=np.take_along_axis(answers.backlog_s, probed, axis=1),
+            available=np.take_along_axis(answers.available, probed, axis=1),
+        )
         return np.where(self.follows[view.source], self.actor.decide(view, answers), self.ratc.decide(view, two))
 
 
@@ -59,7 +63,7 @@ def learned(setting: Setting) -> Actor:
 def row(setting: Setting) -> list[str]:
     """Success with nobody following, what a lone follower gains for its own tasks, and success with half and all."""
     actor, ratc, tasks = learned(setting), Ratc(setting.context), setting.tasks(Stream.EVALUATE, range(PLAYED))
-    everyone = np.arange(setting.network.nodes)
+    everyone = np.arange(setting.network.nodes, dtype=np.int64)
 
     def play(followers: Integers) -> TaskLog:
         return setting.play(Mixed(ratc, actor, followers), tasks).log
@@ -70,7 +74,7 @@ def row(setting: Setting) -> list[str]:
 
     nobody = play(everyone[:0])
     share = np.bincount(nobody.source, minlength=len(everyone)) / len(nobody)
-    gains = [rate(play(np.array([i])), i) - rate(nobody, i) if share[i] else 0.0 for i in everyone]
+    gains = [rate(play(everyone[i : i + 1]), i) - rate(nobody, i) if share[i] else 0.0 for i in range(len(everyone))]
     alone = float(share @ np.array(gains))
     return [f"{rate(nobody):.1f}", f"{alone:+.1f}", f"{rate(play(everyone[::2])):.1f}", f"{rate(play(everyone)):.1f}"]
 

@@ -28,6 +28,7 @@ from scripts.claims import CLAIMS, Claim, methods_table, networks_table
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reproduction.md"
 IMAGES = ROOT / "docs" / "images"
+RUNS = ROOT / "runs" / "paper"
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def scaled(name: str, scale: Scale) -> Experiment:
 
 def folder(name: str, scale: Scale) -> Path:
     """Where a figure's run is."""
-    return ROOT / "runs" / "paper" / scale.name / name
+    return RUNS / scale.name / name
 
 
 def write_page() -> None:
