@@ -24,7 +24,7 @@ from edgebed.systems.cooperative.policy import Answers, Integers, Policy, View
 from edgebed.systems.cooperative.randomness import Stream
 from scripts.paper import ROOT
 
-NETWORKS, UPDATES, LOGGED, PLAYED = (0, 2), 1000, 200, 40
+NETWORKS, SEEDS, UPDATES, LOGGED, PLAYED = (0, 2), (1, 2, 3), 1000, 200, 30
 
 
 class Mixed(Policy):
@@ -52,31 +52,38 @@ class Mixed(Policy):
         return np.where(self.follows[view.source], self.actor.decide(view, answers), self.ratc.decide(view, two))
 
 
-def learned(setting: Setting) -> Actor:
+def learned(setting: Setting, seed: int) -> Actor:
     """Algorithm 1 on a log of RATC."""
     log = setting.play(Ratc(setting.context), setting.tasks(Stream.COLLECT, range(LOGGED))).log
-    learner = SacCql(setting.transitions(log, Attribution.COMPLETION), seed=1)
+    learner = SacCql(setting.transitions(log, Attribution.COMPLETION), seed=seed)
     learner.train(UPDATES)
     return Actor(setting.context, ActorWeights(setting.observation, learner.actor.layers))
 
 
-def row(setting: Setting) -> list[str]:
+def rates(setting: Setting, seed: int) -> tuple[float, float, float, float]:
     """Success with nobody following, what a lone follower gains for its own tasks, and success with half and all."""
-    actor, ratc, tasks = learned(setting), Ratc(setting.context), setting.tasks(Stream.EVALUATE, range(PLAYED))
+    actor, ratc, tasks = learned(setting, seed), Ratc(setting.context), setting.tasks(Stream.EVALUATE, range(PLAYED))
     everyone = np.arange(setting.network.nodes, dtype=np.int64)
 
     def play(followers: Integers) -> TaskLog:
         return setting.play(Mixed(ratc, actor, followers), tasks).log
 
-    def rate(log: TaskLog, source: int | None = None) -> float:
-        of = log.status if source is None else log.status[log.source == source]
-        return 100 * float((of == TaskState.SUCCEEDED).mean())
+    def succeeded(log: TaskLog, source: int | None = None) -> int:
+        return int((log.status[slice(None) if source is None else log.source == source] == TaskState.SUCCEEDED).sum())
 
     nobody = play(everyone[:0])
-    share = np.bincount(nobody.source, minlength=len(everyone)) / len(nobody)
-    gains = [rate(play(everyone[i : i + 1]), i) - rate(nobody, i) if share[i] else 0.0 for i in range(len(everyone))]
-    alone = float(share @ np.array(gains))
-    return [f"{rate(nobody):.1f}", f"{alone:+.1f}", f"{rate(play(everyone[::2])):.1f}", f"{rate(play(everyone)):.1f}"]
+    alone = sum(succeeded(play(everyone[i : i + 1]), i) for i in range(len(everyone))) - succeeded(nobody)
+    counts = succeeded(nobody), alone, succeeded(play(everyone[::2])), succeeded(play(everyone))
+    first, second, third, fourth = (100 * count / len(nobody) for count in counts)
+    return first, second, third, fourth
+
+
+def row(setting: Setting) -> list[str]:
+    """Means over the training seeds, and each seed's success with all following."""
+    found = [rates(setting, seed) for seed in SEEDS]
+    nobody, alone, half, everybody = (float(np.mean(column)) for column in zip(*found, strict=True))
+    each = ", ".join(f"{last:.1f}" for *_, last in found)
+    return [f"{nobody:.1f}", f"{alone:+.1f}", f"{half:.1f}", f"{everybody:.1f} ({each})"]
 
 
 def main() -> None:
