@@ -91,6 +91,23 @@ def test_rows_are_stored_without_being_asked(writer, door):
     assert len(door.passed) == 10
 
 
+def test_a_flush_waits_for_what_was_put_before(tmp_path):
+    """Others may go on putting: it ends all the same."""
+
+    def append(some):
+        writer.put(rows([1000 + len(door.passed)]))
+        return len(some)
+
+    door = Door(append)
+    writer = LogWriter(door, tmp_path / "spool")
+    writer.put(rows(range(100)))
+    assert writer.flush(LONG_S)
+    assert [row[2] for row in door.passed[:100]] == list(range(100))
+    door.append = len
+    assert writer.close(LONG_S)
+    assert writer.queued == 0
+
+
 def test_nobody_waits_for_a_database_that_hangs(tmp_path):
     """Rows are taken at once up to the limit of memory, then refused; those that were taken are stored when it goes on."""
     free = threading.Event()

@@ -7,7 +7,7 @@
 
 `EmbeddedCoordinator` is the controller's own, in memory, and is told the time. `HttpCoordinator` is how other services reach
 it: PUT, DELETE /v1/registry/SERVICE/NAME, GET /v1/registry/SERVICE, PUT /v1/configuration/KEY, and GET of that, which with
-?after=VERSION&wait=S is answered when the version is another or the time is over.
+?after=VERSION&waitSeconds=S is answered when the version is another or the time is over.
 """
 
 import logging
@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import httpx
 
@@ -34,6 +34,7 @@ RETRY_S = 0.5
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}\Z")
 _log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -208,31 +209,36 @@ class HttpCoordinator(Coordinator):
     def register(self, service: str, name: str, address: str, metadata: Mapping[str, str]) -> None:
         """As in `Coordinator`."""
         body = {"address": address, "metadata": dict(metadata)}
-        self._ask("PUT", f"/v1/registry/{_checked(service)}/{_checked(name)}", json=body)
+        self._ask(_nothing, "PUT", f"/v1/registry/{_checked(service)}/{_checked(name)}", json=body)
 
     def deregister(self, service: str, name: str) -> None:
         """As in `Coordinator`."""
-        self._ask("DELETE", f"/v1/registry/{_checked(service)}/{_checked(name)}")
+        self._ask(_nothing, "DELETE", f"/v1/registry/{_checked(service)}/{_checked(name)}")
 
     def instances(self, service: str) -> list[Instance]:
         """As in `Coordinator`."""
-        found = self._ask("GET", f"/v1/registry/{_checked(service)}")
-        return [Instance(service, i["name"], i["address"], i["metadata"]) for i in found["instances"]]
+
+        def read(found: Any) -> list[Instance]:
+            return [Instance(service, i["name"], i["address"], i["metadata"]) for i in found["instances"]]
+
+        return self._ask(read, "GET", f"/v1/registry/{_checked(service)}")
 
     def publish(self, key: str, text: str) -> Entry:
         """As in `Coordinator`."""
-        return Entry(**self._ask("PUT", f"/v1/configuration/{_checked(key)}", json={"text": text}))
+        return self._ask(_entry, "PUT", f"/v1/configuration/{_checked(key)}", json={"text": text})
 
     def get(self, key: str, after: int = 0, wait_s: float = 0.0) -> Entry | None:
         """As in `Coordinator`."""
         path, until = f"/v1/configuration/{_checked(key)}", time.monotonic() + wait_s
         while True:
-            wait = min(POLL_S, max(0.0, until - time.monotonic()))
-            found = self._ask("GET", path, params={"after": after, "wait": wait}, wait_s=wait)
-            if found is not None:
-                return Entry(**found)
-            if time.monotonic() >= until:
-                return None
+            begin = time.monotonic()
+            wait = min(POLL_S, max(0.0, until - begin))
+            found = self._ask(_found, "GET", path, params={"after": after, "waitSeconds": wait}, wait_s=wait)
+            left = until - time.monotonic()
+            if found is not None or left <= 0:
+                return found
+            # Whoever answers before the time is not asked more often for that.
+            time.sleep(max(0.0, min(left, begin + min(wait, RETRY_S) - time.monotonic())))
 
     def watch(self, key: str, told: Callable[[Entry], None]) -> Watch:
         """As in `Coordinator`: in a thread of its own, which bears that the controller is away for a while."""
@@ -246,20 +252,22 @@ class HttpCoordinator(Coordinator):
             watch.close()
         self._client.close()
 
-    def _ask(self, method: str, path: str, wait_s: float = 0.0, **arguments: Any) -> Any:
-        """The JSON of an answer; None for 204."""
+    def _ask(
+        self, read: Callable[[Any], Answer], method: str, path: str, wait_s: float = 0.0, **arguments: Any
+    ) -> Answer:
+        """What `read` makes of the JSON of an answer, which is None for 204."""
         url = f"{self._address}{path}"
         try:
             answer = self._client.request(method, url, timeout=self._timeout_s + wait_s, **arguments)
-            if answer.status_code == 204:
-                return None
-            if answer.status_code == 200:
-                return answer.json()
+            if answer.status_code in (200, 204):
+                return read(None if answer.status_code == 204 else answer.json())
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             remedy = "start the controller, or mend EDGEBED_CONTROLLER"
             raise EnvironmentFault(f"{url} does not answer ({error or type(error).__name__}); {remedy}") from error
-        except ValueError as error:
-            raise EnvironmentFault(f"{url} answers no JSON; mend EDGEBED_CONTROLLER") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise EnvironmentFault(
+                f"{url} answers something else than a controller; mend EDGEBED_CONTROLLER"
+            ) from error
         remedy = "set the same EDGEBED_TOKEN here and there" if answer.status_code == 401 else "mend EDGEBED_CONTROLLER"
         raise EnvironmentFault(f"{url} answers {answer.status_code} ({answer.text[:200]}); {remedy}")
 
@@ -291,6 +299,18 @@ class _Poll:
             if entry is not None:
                 after = entry.version
                 self._watch.tell(partial(Entry, entry.key, entry.text, entry.version))
+
+
+def _entry(found: Any) -> Entry:
+    return Entry(str(found["key"]), str(found["text"]), int(found["version"]))
+
+
+def _found(found: Any) -> Entry | None:
+    return None if found is None else _entry(found)
+
+
+def _nothing(_: Any) -> None:
+    return None
 
 
 def _checked(name: str) -> str:
