@@ -4,7 +4,7 @@ POST        /v1/heartbeats                   hot: register, or still be there, a
 PUT, DELETE /v1/registry/{service}/{name}    register and heartbeat, or leave
 GET         /v1/registry/{service}           who was heard of lately
 PUT         /v1/configuration/{key}          publish
-GET         /v1/configuration/{key}          read; with `after` and `wait`, once its version is another
+GET         /v1/configuration/{key}          read; with `after` and `waitSeconds`, once its version is another
 """
 
 import asyncio
@@ -85,7 +85,7 @@ def registry_routes(coordinator: Coordinator) -> APIRouter:
     async def get(
         key: Word,
         after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
-        wait_s: Annotated[float, Query(ge=0, le=LONGEST_WAIT_S, alias="wait", allow_inf_nan=False)] = 0.0,
+        wait_s: Annotated[float, Query(ge=0, le=LONGEST_WAIT_S, alias="waitSeconds", allow_inf_nan=False)] = 0.0,
     ) -> Any:
         """A text, once its version is not `after`; waits for at most so many seconds."""
         entry = coordinator.get(key, after)

@@ -25,6 +25,7 @@ def result(probes=None, lost=()):
         "probeBytes": 10,
         "probeLatencyP50Seconds": 0.001,
         "slotLatenessSeconds": [0.001],
+        "priorities": ["usual"],
         "lostTasks": list(lost),
     }
 

@@ -21,8 +21,8 @@ def test_no_request_breaks_the_controller(world):
         @SETTINGS
         @given(case=operation.as_strategy())
         def breaks_nothing(case):
-            if isinstance((case.query or {}).get("wait"), int | float):
-                case.query["wait"] = 0.01  # a long one is answered as well, but late
+            if isinstance((case.query or {}).get("waitSeconds"), int | float):
+                case.query["waitSeconds"] = 0.01  # a long one is answered as well, but late
             answer = case.call(timeout=40)
             assert answer.status_code < 500, answer.text
             if answer.status_code >= 400:

@@ -93,7 +93,7 @@ def test_a_hundred_may_wait_and_others_are_answered(served):
         async with httpx.AsyncClient(
             base_url=served.address, timeout=20, limits=httpx.Limits(max_connections=200)
         ) as client:
-            waiting = [asyncio.create_task(client.get("/v1/configuration/k?wait=15")) for _ in range(100)]
+            waiting = [asyncio.create_task(client.get("/v1/configuration/k?waitSeconds=15")) for _ in range(100)]
             await asyncio.sleep(0.2)
             begin = time.monotonic()
             assert (await client.get("/v1/registry/trainer")).json()["instances"] == []
@@ -113,7 +113,7 @@ def test_a_hundred_may_wait_and_others_are_answered(served):
         ("PUT", "/v1/registry/trainer/..", {"address": "http://x:1"}),
         ("PUT", "/v1/registry/trainer/t", [1]),
         ("PUT", "/v1/configuration/k", {"text": 3}),
-        ("GET", "/v1/configuration/k?wait=1000", None),
+        ("GET", "/v1/configuration/k?waitSeconds=1000", None),
         ("GET", "/v1/configuration/k?after=-1", None),
         ("POST", "/v1/heartbeats", {"service": "trainer", "name": "t", "address": "nowhere"}),
         ("POST", "/v1/heartbeats", {"service": "trainer"}),
