@@ -191,6 +191,33 @@ def test_a_new_process_goes_on_with_the_spool(door, store, tmp_path):
     assert spooled(tmp_path) == []
 
 
+def test_new_rows_wait_for_all_spooled_ones(door, tmp_path):
+    """What is put while older rows are being replayed comes after the last of them."""
+    door.open = False
+    first = LogWriter(door, tmp_path / "spool")
+    for begin in (0, 100, 200):
+        first.put(rows(range(begin, begin + 100)))
+        first.flush(0.0)
+        door.wait_for_a_try()
+        door.wait_for_a_try()
+    first.close(0.0)
+    assert len(spooled(tmp_path)) >= 3
+    begun, free = threading.Event(), threading.Event()
+
+    def append(some):
+        begun.set()
+        free.wait(LONG_S)
+        return len(some)
+
+    slow = Door(append)
+    second = LogWriter(slow, tmp_path / "spool")
+    assert begun.wait(LONG_S)
+    second.put(rows(range(300, 400)))
+    free.set()
+    assert second.close(LONG_S)
+    assert [row[2] for row in slow.passed] == list(range(400))
+
+
 def wrong_rows():
     good = rows(range(1000))
     return [*good[:321], (*good[0][:3], None, *good[0][4:]), *good[321:700], rows([2000], status=9)[0], *good[700:]]
