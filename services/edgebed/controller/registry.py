@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from edgebed.experiment.document import Document
 from edgebed.stores.coordination import Coordinator, Entry
+from edgebed.wire.description import HotPath
 from edgebed.wire.heartbeat import PATH
 from edgebed.wire.problems import Problem
 from edgebed.wire.server import HotRoutes
@@ -42,6 +43,11 @@ class Heartbeat(Registration):
     """Kind of service: edge-node, task-generator or trainer."""
     name: Annotated[str, Field(pattern=_WORD, max_length=200)]
     """Of the instance."""
+
+
+HEARTBEATS_PATH = HotPath(
+    PATH, "Register, or say that a service is still there", Heartbeat.model_json_schema(), problems=()
+)
 
 
 class Configuration(Document):
