@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -79,7 +80,7 @@ def test_services_by_hand_run_an_experiment_behind_a_token(serve, tmp_path):
     with httpx.Client(base_url=controller, headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False) as client:
         assert client.post("/v1/experiments", json=document).status_code == 202
         until = time.monotonic() + LIMIT_S
-        state = {}
+        state: dict[str, Any] = {}
         while state.get("state") != "finished" and time.monotonic() < until:
             state = client.get("/v1/experiments/small").json()
             assert state["state"] in ("running", "finished"), state
