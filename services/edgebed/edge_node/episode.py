@@ -285,8 +285,13 @@ class NodeEpisode:
         work = Work(task.cycles, task.size_bits, task.profile)
 
         def ended(at: float) -> None:
+            if (
+                self._running is None or self._running[1] is not running
+            ):  # given up since, or it was done before it failed
+                return
             self._running = None
-            self._tell(ExecutionEnded(task), self._instant(planned, at - self.begins))
+            happened = at - self.begins
+            self._tell(ExecutionEnded(task), self._instant(min(planned, happened), happened))  # work may be done early
 
         running = self._application.start(work, busy_s, self.begins + now, ended)
         self._running = (task, running)

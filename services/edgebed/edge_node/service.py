@@ -159,7 +159,7 @@ class EdgeNode:
     # The hot path
 
     def arrive(self, arrivals: pb.Arrivals) -> None:
-        """Tasks of this node's users. Raises Refused; then none of them has arrived."""
+        """Tasks of this node's users. Raises Refused, or ModelError for what the application cannot do; none has arrived then."""
         if not arrivals.tasks:
             raise Refused("no task is in the message")
         episode = self._running(arrivals.tasks[0].run, arrivals.tasks[0].episode)
@@ -168,6 +168,8 @@ class EdgeNode:
         assert around is not None
         if len(arrivals.tasks) > 1:
             self._check_together(episode, arrivals)
+        for header in arrivals.tasks:
+            self._admit(header)
         for header in arrivals.tasks:
             try:
                 task = episode.arrive(header)
@@ -188,8 +190,9 @@ class EdgeNode:
             raise Refused("tasks of one message must differ, and be of one episode")
 
     def expect(self, header: pb.TaskHeader) -> tuple[NodeEpisode, LiveTask]:
-        """The head of a transfer. Raises Refused."""
+        """The head of a transfer. Raises Refused, and ModelError for work that the application cannot do."""
         episode = self._running(header.run, header.episode)
+        self._admit(header)
         try:
             return episode, episode.expect(header)
         except ValueError as error:
@@ -278,6 +281,10 @@ class EdgeNode:
         if self.configuration is None or self.context is None:
             raise Refused("no configuration; give one with PUT /v1/configuration first")
         return self.configuration, self.context
+
+    def _admit(self, header: pb.TaskHeader) -> None:
+        assert self._application is not None  # an episode runs
+        self._application.admit(header.profile)
 
     def _running(self, run: str, episode: int) -> NodeEpisode:
         found = self.episode
