@@ -159,7 +159,7 @@ class EdgeNode:
     # The hot path
 
     def arrive(self, arrivals: pb.Arrivals) -> None:
-        """Tasks of this node's users. Raises Refused, or ModelError for what the application cannot do; none has arrived then."""
+        """Tasks of this node's users. Raises Refused, or ModelError for an unknown profile; none has arrived then."""
         if not arrivals.tasks:
             raise Refused("no task is in the message")
         episode = self._running(arrivals.tasks[0].run, arrivals.tasks[0].episode)

@@ -93,8 +93,8 @@ class Workload:
         profiles = [part.profile for part in parts if part.profile is not None]
         if len(profiles) not in (0, len(parts)):
             raise ModelError("workload", "parts with and without profiles", "join workloads of one application")
-        arrays = [np.concatenate([getattr(part, name) for part in parts]) for name in names]
-        return Workload(parts[0].slot_s, *arrays, np.concatenate(profiles) if profiles else None)
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return Workload(parts[0].slot_s, **arrays, profile=np.concatenate(profiles) if profiles else None)
 
 
 @dataclass(frozen=True)
