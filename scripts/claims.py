@@ -247,18 +247,21 @@ def testbed(results: Mapping[str, Any]) -> list[Claim]:
 
 
 def loose_mask(results: Mapping[str, Any]) -> list[Claim]:
-    """Whether offline learning herds, and what helps."""
-    points = results["sweep"]["points"]
-
-    def within(name: str) -> Claim:
-        found = {str(point["label"]): gain(point, name, "ratc") for point in points}
-        return judged(
-            f"(not in the paper) Offline learning is within 3 points of RATC whatever the mask: {name}",
+    """Whether offline learning keeps up with its heuristic when the mask no longer keeps nodes from herding."""
+    found = {str(point["label"]): gain(point, OFFLINE, "ratc") for point in results["sweep"]["points"]}
+    evidence = "; ".join(f"coefficient {label}: {shown(difference)}" for label, difference in found.items())
+    return [
+        judged(
+            "(not in the paper) Offline learning surpasses RATC whatever the mask",
+            [difference[1] > 0 for difference in found.values()],
+            evidence,
+        ),
+        judged(
+            "(not in the paper) It is within 3 points of RATC on average whatever the mask",
             [difference[0] >= -3 for difference in found.values()],
-            "; ".join(f"coefficient {label}: {shown(difference)}" for label, difference in found.items()),
-        )
-
-    return [within("offline-only"), within("offline-soft")]
+            evidence,
+        ),
+    ]
 
 
 CLAIMS: dict[str, Callable[[Mapping[str, Any]], list[Claim]]] = {
