@@ -4,6 +4,7 @@
     make paper SCALE=medium     5 networks, 1 training seed
     make paper SCALE=full       5 networks, 3 training seeds: several hours
     python -m scripts.paper --scale full --figures fig3
+    python -m scripts.paper --figures fig8       on real processes: about 45 minutes
 
 Each figure's run is a folder below runs/paper; what was computed stays there, so an interrupted reproduction goes on
 where it stopped. The page shows every figure at the largest scale that has been run here; of a figure that has not been
@@ -17,13 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgebed.cli.live import LiveView
 from edgebed.cli.progress import RichProgress
 from edgebed.experiment.reading import load
 from edgebed.experiment.results import read_results
 from edgebed.experiment.specification import Experiment
 from edgebed.experiment.sweep import replacing
+from edgebed.processes.run import run_on_processes
 from edgebed.runner.run import run_experiment
-from scripts.claims import CLAIMS, Claim, methods_table, networks_table
+from scripts.claims import CLAIMS, Claim, fidelity_table, methods_table, networks_table
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reproduction.md"
@@ -50,7 +53,10 @@ FIGURES = {
     "fig6": "Number of nodes",
     "testbed-networks": "Testbed setup",
     "testbed-mask": "Testbed setup, loose mask",
+    "fig8": "The testbed on processes",
 }
+REAL_TIME = frozenset({"fig8"})
+"""Run on processes as their files say, at no scale, and only when they are named: their time is real."""
 NOTES = {
     "testbed-mask": """\
 Why offline learning can lose ten points in this setup: its nodes herd. The log shows what became of one node's choice while
@@ -83,9 +89,9 @@ mend most of it, since there the nodes meet each other.
 HEAD = """# The paper again
 
 Lin, Yang, Guo, Cao, "Decentralized Task Offloading in Edge Computing: An Offline-to-Online Reinforcement Learning
-Approach", IEEE Transactions on Computers 2024, sections V and VI.C, in edgebed's simulator. One experiment per figure of
-the paper, and two for its testbed setup; each table is made from the run's `results.json` by `scripts/paper.py`, nothing
-by hand. Success rates are percentages of all tasks that arrived, with 95 % intervals over networks and training seeds where
+Approach", IEEE Transactions on Computers 2024, sections V and VI. One experiment per figure of the paper, in the
+simulator; two for its testbed setup there, and one on processes with real bytes and real time (fig8). Each table is made
+from the run's `results.json` by `scripts/paper.py`, nothing by hand. Success rates are percentages of all tasks that arrived, with 95 % intervals over networks and training seeds where
 there are several, and methods are compared on the same tasks and the same luck.
 
 Two recipes of online learning appear. `-paper` is Algorithm 2 as published: the team's reward, discount 0.99. The other is
@@ -102,12 +108,17 @@ def main(arguments: list[str]) -> int:
     """Run what is missing and write the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--scale", choices=sorted(SCALES), default="small")
-    parser.add_argument("--figures", nargs="*", choices=sorted(FIGURES), default=sorted(FIGURES))
+    parser.add_argument("--figures", nargs="*", choices=sorted(FIGURES), default=sorted(set(FIGURES) - REAL_TIME))
     parser.add_argument("--jobs", type=int, default=None, help="units at once; as many as there are cores if not given")
     parser.add_argument("--page", action="store_true", help="only write the page from the runs that are there")
     options = parser.parse_args(arguments)
     scale = SCALES[options.scale]
     for name in [] if options.page else options.figures:
+        if name in REAL_TIME:
+            with LiveView() as view:
+                run_on_processes(load(specification(name)), folder(name, scale), view)
+            write_page()
+            continue
         print(
             f"{name}: {FIGURES[name]}, {scale.networks} networks, {scale.training_seeds} training seeds",
             file=sys.stderr,
@@ -122,14 +133,19 @@ def main(arguments: list[str]) -> int:
 
 def scaled(name: str, scale: Scale) -> Experiment:
     """A figure's experiment at a scale."""
-    experiment = load(ROOT / "deploy" / "experiments" / f"{name}.yaml")
+    experiment = load(specification(name))
     experiment = replacing(experiment, "replicates", scale.networks)
     return replacing(experiment, "trainingSeeds", scale.training_seeds)
 
 
+def specification(name: str) -> Path:
+    """A figure's experiment file."""
+    return ROOT / "deploy" / "experiments" / f"{name}.yaml"
+
+
 def folder(name: str, scale: Scale) -> Path:
     """Where a figure's run is."""
-    return RUNS / scale.name / name
+    return RUNS / ("processes" if name in REAL_TIME else scale.name) / name
 
 
 def write_page() -> None:
@@ -158,13 +174,16 @@ def page(before: str) -> str:
 
 def _section(name: str, title: str, scale: Scale, results: dict[str, Any]) -> str:
     seeds = f"{scale.training_seeds} training seed{'s' if scale.training_seeds > 1 else ''}"
+    size, option = f"{scale.networks} networks, {seeds}", f" --scale {scale.name}"
+    if name in REAL_TIME:
+        size, option = "One network, one training seed, on processes of one machine", ""
     lines = [
         f"## {name}: {title}",
         "",
-        f"{scale.networks} networks, {seeds}, {results['evaluationEpisodes']} evaluation episodes; specification "
+        f"{size}, {results['evaluationEpisodes']} evaluation episodes; specification "
         f"[`deploy/experiments/{name}.yaml`](../deploy/experiments/{name}.yaml). Made by",
         "",
-        f"    python -m scripts.paper --scale {scale.name} --figures {name}",
+        f"    python -m scripts.paper{option} --figures {name}",
         "",
     ]
     for image in sorted((folder(name, scale) / "figures").glob("*.png")):
@@ -172,6 +191,8 @@ def _section(name: str, title: str, scale: Scale, results: dict[str, Any]) -> st
         target.write_bytes(image.read_bytes())
         lines += [f"![{title}: {image.stem}](images/{target.name})", ""]
     lines += [methods_table(results), ""]
+    if "fidelity" in results:
+        lines += [fidelity_table(results), ""]
     if name.startswith("testbed"):
         for point in results["sweep"]["points"] if "sweep" in results else [{}]:
             value = [f"{results['sweep']['label']} {point['label']}:", ""] if point else []
