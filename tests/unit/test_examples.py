@@ -16,5 +16,5 @@ def test_example_experiment_is_valid(path: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    """The quickstart and the figures of the paper are among them."""
-    assert {"quickstart", "fig3", "fig4", "fig6"} <= {path.stem for path in EXPERIMENTS}
+    """The quickstart, the figures of the paper and its testbed setup are among them."""
+    assert {"quickstart", "fig3", "fig4", "fig6", "testbed", "testbed-networks"} <= {path.stem for path in EXPERIMENTS}

@@ -17,6 +17,7 @@ from starlette.responses import StreamingResponse
 
 from edgebed.controller.experiments import Busy, Experiments
 from edgebed.experiment.errors import EnvironmentFault, UserError
+from edgebed.wire.description import EVENTS, problems
 from edgebed.wire.problems import Problem
 
 EVENT_S = 0.5
@@ -32,7 +33,7 @@ def experiment_routes(experiments: Experiments, closing: asyncio.Event) -> APIRo
     routes = APIRouter(tags=["experiments"])
     listeners = 0
 
-    @routes.post("/v1/experiments", status_code=202)
+    @routes.post("/v1/experiments", status_code=202, responses=problems(409, 422, 503))
     def submit(
         document: Annotated[dict[str, Any], Body()],
         folder: Annotated[
@@ -54,7 +55,7 @@ def experiment_routes(experiments: Experiments, closing: asyncio.Event) -> APIRo
         """Every experiment that this controller knows."""
         return {"experiments": experiments.all()}
 
-    @routes.get("/v1/experiments/{name}")
+    @routes.get("/v1/experiments/{name}", responses=problems(404))
     def one(name: Name) -> dict[str, Any]:
         """How far an experiment is."""
         found = experiments.find(name)
@@ -62,14 +63,14 @@ def experiment_routes(experiments: Experiments, closing: asyncio.Event) -> APIRo
             raise Problem(404, "No such experiment", f"{name!r} is not known here; GET /v1/experiments lists all")
         return found
 
-    @routes.delete("/v1/experiments/{name}", status_code=202)
+    @routes.delete("/v1/experiments/{name}", status_code=202, responses=problems(404))
     def stop(name: Name) -> dict[str, Any]:
         """Stop an experiment; what was played and learned is kept."""
         if not experiments.stop(name):
             raise Problem(404, "No such experiment", f"{name!r} is not known here; GET /v1/experiments lists all")
         return {"name": name}
 
-    @routes.get("/v1/events", response_class=StreamingResponse)
+    @routes.get("/v1/events", response_class=StreamingResponse, responses={**EVENTS, **problems(503)})
     async def events() -> StreamingResponse:
         """The experiment that runs, every time that something about it changes."""
         nonlocal listeners

@@ -8,11 +8,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from edgebed.controller.api import experiment_routes
 from edgebed.controller.experiments import Experiments
-from edgebed.controller.ingest import Ingest, ingest_routes
+from edgebed.controller.ingest import RECORDS_PATH, Ingest, ingest_routes
 from edgebed.controller.metrics import ControllerCollector
-from edgebed.controller.registry import heartbeat_routes, registry_routes
+from edgebed.controller.registry import HEARTBEATS_PATH, heartbeat_routes, registry_routes
 from edgebed.stores.coordination import Coordinator
 from edgebed.stores.log_writer import LogWriter
+from edgebed.wire.description import TEXT, describe
 from edgebed.wire.problems import install_problem_handlers
 from edgebed.wire.server import HotRoutes
 
@@ -39,13 +40,14 @@ def create_app(parts: Parts, closing: asyncio.Event) -> FastAPI:
         """Whether the process answers."""
         return {"status": "ok"}
 
-    @app.get("/metrics", response_class=Response)
+    @app.get("/metrics", response_class=Response, responses=TEXT)
     async def metrics() -> Response:
         """For Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     app.include_router(registry_routes(parts.coordinator))
     app.include_router(experiment_routes(parts.experiments, closing))
+    describe(app, RECORDS_PATH, HEARTBEATS_PATH)
     return app
 
 

@@ -13,13 +13,17 @@ from collections.abc import Callable
 from edgebed.experiment.errors import EnvironmentFault
 from edgebed.stores.log_writer import LogWriter
 from edgebed.systems.cooperative.lifecycle import TaskState
+from edgebed.wire.description import HotPath
 from edgebed.wire.generated import testbed_pb2 as pb
-from edgebed.wire.messages import parse
+from edgebed.wire.messages import dump, parse
 from edgebed.wire.problems import Problem
 from edgebed.wire.server import HotRoutes
 
 RECORDS = "/v1/records"
 BATCH_BYTES = 4 << 20
+RECORDS_PATH = HotPath(
+    RECORDS, "Task records: all of them are taken, or none", pb.RecordBatch, pb.RecordReceipt, (503,)
+)
 QUEUE_ROWS = 2_000_000
 """Rows that may wait for the database; what comes then is refused for now, and nodes keep it."""
 
@@ -56,7 +60,7 @@ class Ingest:
         new = self._count(batch)
         self._writer.put(rows)
         self.records += len(rows)
-        return pb.RecordReceipt(stored=new).SerializeToString()
+        return dump(pb.RecordReceipt(stored=new), content_type)
 
     def watch(self, run: str, episode: int) -> None:
         """From now on, records of this episode are counted."""

@@ -23,8 +23,9 @@ from edgebed.experiment.errors import EnvironmentFault
 from edgebed.stores.artefacts import ArtefactStore
 from edgebed.systems.cooperative.actor import ActorWeights
 from edgebed.systems.cooperative.errors import ModelError
+from edgebed.wire.description import TEXT, HotPath, describe, problems
 from edgebed.wire.generated import testbed_pb2 as pb
-from edgebed.wire.messages import parse
+from edgebed.wire.messages import dump, parse
 from edgebed.wire.problems import Problem, install_problem_handlers
 from edgebed.wire.server import HotRoutes
 
@@ -60,19 +61,19 @@ def create_app(seat: Seat) -> FastAPI:
         """Whether the process answers."""
         return {"status": "ok"}
 
-    @app.get("/metrics", response_class=Response)
+    @app.get("/metrics", response_class=Response, responses=TEXT)
     async def metrics() -> Response:
         """For Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    @app.put("/v1/configuration")
+    @app.put("/v1/configuration", responses=problems(409, 422, 503))
     async def configure(configuration: Configuration) -> dict[str, int]:
         """Put a configuration in use; answers its version."""
         with refusals():
             await seat.node.configure(configuration)
         return {"version": configuration.version}
 
-    @app.put("/v1/scheduler")
+    @app.put("/v1/scheduler", responses=problems(409, 422, 503))
     async def schedule(choice: SchedulerChoice) -> dict[str, int]:
         """Decide in another way from the next task on; answers the version once it is in use."""
         with refusals():
@@ -80,7 +81,7 @@ def create_app(seat: Seat) -> FastAPI:
             seat.node.schedule(choice, seat.node.policy(choice, actor))
         return {"version": choice.version}
 
-    @app.post("/v1/episodes")
+    @app.post("/v1/episodes", responses=problems(409, 422))
     async def begin(start: EpisodeStart) -> dict[str, int]:
         """Begin an episode at its instant."""
         with refusals():
@@ -92,7 +93,7 @@ def create_app(seat: Seat) -> FastAPI:
         """How far the episode is."""
         return seat.node.progress()
 
-    @app.post("/v1/episodes/finish")
+    @app.post("/v1/episodes/finish", responses=problems(409, 422))
     async def finish(end: EpisodeEnd) -> dict[str, Any]:
         """End an episode; answers what was measured, once its records are in the log."""
         with refusals():
@@ -104,6 +105,13 @@ def create_app(seat: Seat) -> FastAPI:
         found: dict[str, Any] = MessageToDict(seat.node.state(), always_print_fields_with_no_presence=True)
         return {**found, "progress": seat.node.progress()}
 
+    describe(
+        app,
+        HotPath("/v1/arrivals", "Tasks of this node's users: all of them arrive, or none", pb.Arrivals),
+        HotPath("/v1/probe", "What a node asks another before it decides", pb.Probe, pb.ProbeAnswer),
+        HotPath("/v1/announce", "How many tasks wait elsewhere for the link to this node", pb.Announcement),
+        HotPath("/v1/tasks", "A task from another node, with its bytes", pb.TaskHeader, payload=True),
+    )
     return app
 
 
@@ -118,7 +126,7 @@ def hot_routes(node: EdgeNode) -> HotRoutes:
 
     def probe(body: bytes, content_type: str | None) -> bytes:
         with refusals():
-            return node.answer(parse(pb.Probe, body, content_type)).SerializeToString()
+            return dump(node.answer(parse(pb.Probe, body, content_type)), content_type)
 
     def announce(body: bytes, content_type: str | None) -> bytes:
         with refusals():

@@ -49,6 +49,8 @@ class EdgeNode:
         """`payload` is what transfers take their bytes from."""
         self.clock = clock
         self._payload, self._token, self._spool = payload, token, spool
+        self.priority = "usual"
+        """With which the process runs (`emulation.priority`)."""
         self.configuration: Configuration | None = None
         self.context: PolicyContext | None = None
         self.scheduler: Scheduler | None = None
@@ -150,6 +152,7 @@ class EdgeNode:
             "recordsDelivered": delivered,
             "recordsUnsent": self.recorder.unsent,
             "fault": self.fault,
+            "priority": self.priority,
             **self.measured.summary(),
         }
 

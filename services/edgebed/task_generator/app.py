@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from edgebed.task_generator.metrics import GeneratorCollector
 from edgebed.task_generator.plan import Refused
 from edgebed.task_generator.service import Generator
+from edgebed.wire.description import TEXT, HotPath, describe
 from edgebed.wire.generated import testbed_pb2 as pb
 from edgebed.wire.messages import parse
 from edgebed.wire.problems import Problem, install_problem_handlers
@@ -35,7 +36,7 @@ def create_app(generator: Generator) -> FastAPI:
         """Whether the process answers."""
         return {"status": "ok"}
 
-    @app.get("/metrics", response_class=Response)
+    @app.get("/metrics", response_class=Response, responses=TEXT)
     async def metrics() -> Response:
         """For Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -50,6 +51,7 @@ def create_app(generator: Generator) -> FastAPI:
         """Emit nothing any more; answers how far it was."""
         return generator.stop()
 
+    describe(app, HotPath("/v1/episodes", "Emit the tasks of an episode from its start on", pb.EpisodePlan))
     return app
 
 

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from edgebed.trainer.jobs import Job, JobRequest, Trainer
+from edgebed.wire.description import TEXT, describe, problems
 from edgebed.wire.problems import Problem, install_problem_handlers
 
 
@@ -30,7 +31,7 @@ def create_app(trainer: Trainer) -> FastAPI:
         """Whether the process answers."""
         return {"status": "ok"}
 
-    @app.get("/metrics", response_class=Response)
+    @app.get("/metrics", response_class=Response, responses=TEXT)
     async def metrics() -> Response:
         """For Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -40,18 +41,19 @@ def create_app(trainer: Trainer) -> FastAPI:
         """Do a job, unless it is done already."""
         return trainer.submit(request).document()
 
-    @app.get("/v1/jobs/{key}")
+    @app.get("/v1/jobs/{key}", responses=problems(404))
     async def job(key: str) -> dict[str, Any]:
         """How far a job is."""
         return _known(trainer, key).document()
 
-    @app.delete("/v1/jobs/{key}")
+    @app.delete("/v1/jobs/{key}", responses=problems(404))
     async def cancel(key: str) -> dict[str, Any]:
         """End a job when it next tells its progress."""
         found = _known(trainer, key)
         found.cancelled = True
         return found.document()
 
+    describe(app)
     return app
 
 
