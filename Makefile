@@ -64,7 +64,7 @@ generate: setup ## make the generated files again
 bench: setup ## run the benchmarks, print a table, write build/bench.json
 	$(BIN)/python -m tests.benchmarks
 
-paper: setup ## reproduce the paper's figures: SCALE=small (an hour) or full
+paper: setup ## reproduce the paper's figures: SCALE=small (an hour), medium or full
 	$(BIN)/python -m scripts.paper --scale $(SCALE)
 
 lock: | $(UV) ## pin the dependencies again
