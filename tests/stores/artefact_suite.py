@@ -51,9 +51,9 @@ class ArtefactSuite(ABC):
 
     def test_names_are_found_by_their_beginning(self, store):
         """Sorted; an artefact may have others below its name."""
-        for name in ("b", "models/run-1/v2", "models/run-1", "models/run-10/v1", "a/b"):
+        for name in ("b", "models/run-1/v2", "models/run-1", "models/run-10/v1", "/a", "a//b", "a/../b"):
             store.publish(name, {}, {})
-        assert store.names() == ["a/b", "b", "models/run-1", "models/run-1/v2", "models/run-10/v1"]
+        assert store.names() == ["/a", "a//b", "a/../b", "b", "models/run-1", "models/run-1/v2", "models/run-10/v1"]
         assert store.names("models/run-1/") == ["models/run-1/v2"]
         assert store.names("c") == []
         assert self.again(store).names("models/run-10") == ["models/run-10/v1"]
@@ -86,7 +86,16 @@ class ArtefactSuite(ABC):
                 work()
         assert store.names() == []
 
-    @pytest.mark.parametrize("file", ["", "a/b", "../x", "a b", "x" * 101])
+    def test_a_file_may_lie_in_a_folder_of_the_artefact(self, store):
+        """As an experiment's inputs do."""
+        store.publish("x/experiment", {"experiment.yaml": b"a", "inputs/network.json": b"b"}, {})
+        there = store.open("x/experiment")
+        assert {name: there.read(name) for name in there.files} == {
+            "experiment.yaml": b"a",
+            "inputs/network.json": b"b",
+        }
+
+    @pytest.mark.parametrize("file", ["", "/a", "a//b", "a/../b", "../x", "a b", "x" * 101])
     def test_what_is_no_file_name_is_refused(self, store, file):
         with pytest.raises(UserError, match="is not a file name"):
             store.publish(NAME, {"good": b"", file: b""}, {})
