@@ -51,9 +51,9 @@ class ArtefactSuite(ABC):
 
     def test_names_are_found_by_their_beginning(self, store):
         """Sorted; an artefact may have others below its name."""
-        for name in ("b", "models/run-1/v2", "models/run-1", "models/run-10/v1", "/a", "a//b", "a/../b"):
+        for name in ("b", "models/run-1/v2", "models/run-1", "models/run-10/v1", "a/b"):
             store.publish(name, {}, {})
-        assert store.names() == ["/a", "a//b", "a/../b", "b", "models/run-1", "models/run-1/v2", "models/run-10/v1"]
+        assert store.names() == ["a/b", "b", "models/run-1", "models/run-1/v2", "models/run-10/v1"]
         assert store.names("models/run-1/") == ["models/run-1/v2"]
         assert store.names("c") == []
         assert self.again(store).names("models/run-10") == ["models/run-10/v1"]
