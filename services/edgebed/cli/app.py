@@ -252,7 +252,7 @@ class ServiceName(StrEnum):
 def serve(service: Annotated[ServiceName, typer.Argument(help="which service")]) -> None:
     """Start one service by hand, with settings from the environment (EDGEBED_..., see docs/settings.md).
 
-    EDGEBED_PORT=8081 edgebed serve edge-node
+    edgebed serve edge-node
     """
     with guarded():
         import os

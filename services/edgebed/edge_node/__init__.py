@@ -8,6 +8,7 @@ rule of the model, how bytes are paced (`emulation.links`), what a task does (`e
     scheduler       asks other nodes and decides, with the policy in use
     view            what the policy sees
     recorder        task records to the log, through an outage too
+    spool           what the recorder keeps on disk
     measurements    what the node measured of itself
     service         configuration, scheduler and episode of one process
     app             the same over HTTP

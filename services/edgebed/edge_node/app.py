@@ -8,6 +8,7 @@ POST /v1/tasks                               hot: a task header, then the task's
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +17,11 @@ from google.protobuf.json_format import MessageToDict
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from edgebed.edge_node.configuration import Configuration, EpisodeEnd, EpisodeStart, Model, SchedulerChoice
-from edgebed.edge_node.episode import LiveTask, NodeEpisode, payload_bytes
+from edgebed.edge_node.episode import LiveTask, NodeEpisode, Refused, payload_bytes
 from edgebed.edge_node.metrics import NodeCollector
-from edgebed.edge_node.service import EdgeNode, Refused
-from edgebed.experiment.errors import EnvironmentFault
-from edgebed.stores.artefacts import ArtefactStore
+from edgebed.edge_node.service import EdgeNode
+from edgebed.experiment.errors import EnvironmentFault, UserError
+from edgebed.stores.artefacts import ArtefactError, ArtefactStore
 from edgebed.systems.cooperative.actor import ActorWeights
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.wire.description import TEXT, HotPath, describe, problems
@@ -149,8 +150,8 @@ class TaskReceiver:
 
     @staticmethod
     def _accept(node: EdgeNode, header: pb.TaskHeader, size: int) -> tuple[NodeEpisode, LiveTask]:
-        if not header.size_bits > 0 or size != payload_bytes(header.size_bits):
-            raise Refused(f"{size} bytes are announced for a task of {header.size_bits!r} bits")
+        if not math.isfinite(header.size_bits) or size != payload_bytes(header.size_bits):
+            raise ModelError("size_bits", header.size_bits, f"the payload that follows has {size} bytes")
         return node.expect(header)
 
     def received(self, count: int) -> None:
@@ -176,7 +177,7 @@ class refusals:  # noqa: N801  # a context manager reads like a word
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Refused):
             raise Problem(409, "Refused in this state", str(error)) from error
-        if isinstance(error, ModelError):
+        if isinstance(error, (ModelError, UserError)):
             raise Problem(422, "Not allowed", str(error)) from error
         if isinstance(error, EnvironmentFault):
             raise Problem(503, "Something that this node needs is missing", str(error)) from error
@@ -186,7 +187,10 @@ def read_model(artefacts: ArtefactStore | None, model: Model) -> ActorWeights:
     """The weights of a model, refused unless they are exactly what was announced."""
     if artefacts is None:
         raise Refused("this node has no artefact store; set EDGEBED_ARTEFACTS")
-    content = artefacts.open(model.name).read(model.file)
+    try:
+        content = artefacts.open(model.name).read(model.file)
+    except ArtefactError as error:  # not there, or damaged
+        raise ModelError("model", model.name, str(error)) from error
     found = hashlib.sha256(content).hexdigest()
     if found != model.sha256:
         raise ModelError("model.sha256", found, f"the announced model has {model.sha256}; publish it again")

@@ -27,6 +27,7 @@ from edgebed.emulation.applications import Application, Running, Work
 from edgebed.emulation.clock import Clock, Timer
 from edgebed.emulation.links import PacedLink, TransferEnd
 from edgebed.experiment.fidelity import LATENESS_SHARE
+from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.lifecycle import TERMINAL, TaskState
 from edgebed.systems.cooperative.network import Network
 from edgebed.systems.cooperative.node import (
@@ -47,12 +48,23 @@ from edgebed.systems.cooperative.node import (
 from edgebed.systems.cooperative.rules import DropPolicy, Horizon, Rules
 from edgebed.wire.errors import PeerError, PeerRefused
 from edgebed.wire.generated import testbed_pb2 as pb
+from edgebed.wire.server import Limits
 
 GRACE_S = 0.005
 """Lateness of a timer that is not passed on to the tasks behind."""
 
 NODE_LOST = "nodeLost"
 """Why a task failed whose destination went away."""
+
+LONGEST_S = 1e6
+"""No task is worked on for longer, and none may take longer to be due: that would be a slip of a unit."""
+_LARGEST_BITS = 8.0 * Limits().payload_bytes
+_LARGEST_NUMBER = 2**31 - 1
+"""What the log has room for."""
+
+
+class Refused(Exception):
+    """Something that this node cannot do in its state."""
 
 
 @dataclass(slots=True, eq=False)
@@ -97,15 +109,24 @@ class NodeEpisode:
         `fault` is told what nobody's luck explains.
         """
         self.run, self.episode, self.begins = start.run, start.episode, begins
-        self.end_s = start.slots * slot_s
+        self.slots, self.end_s = start.slots, start.slots * slot_s
         self._late_limit_s = LATENESS_SHARE * slot_s
         self.core = NodeCore(index, network, rules, slot_s)
         self.created = 0
         self.ended: Counter[TaskState] = Counter()
         self.closed = False
         """Nothing is begun any more."""
+        self.over = False
+        """Nothing arrives any more either."""
         self._index, self._rules, self._network = index, rules, network
         self._scale = rules.failure_rate_scale(slot_s)
+        self._most = {
+            "size_bits": _LARGEST_BITS,
+            "cycles": LONGEST_S * float(network.capacity_hz.min()),
+            "deadline_s": LONGEST_S,
+            "u_transmission": 1.0,
+            "u_execution": 1.0,
+        }
         self._clock, self._links, self._application, self._log = clock, links, application, log
         self._measured, self._announce, self._fault = measurements, announce, fault
         self._seen: set[int] = set()
@@ -125,15 +146,19 @@ class NodeEpisode:
         """Seconds since the episode began, after everything that is due has been performed."""
         return self._clock.catch_up() - self.begins
 
-    def arrive(self, header: pb.TaskHeader) -> LiveTask:
-        """A task arrived; it is `decide`d next. Raises ValueError for one that cannot arrive."""
-        task = _live(header)
+    def may_arrive(self, header: pb.TaskHeader) -> None:
+        """Changes nothing. Raises ModelError for values that no task has, Refused for a task that cannot arrive now."""
+        self._check(header)
         if header.source != self._index:
-            raise ValueError(f"task {header.number} belongs to node {header.source}, this is node {self._index}")
+            raise Refused(f"task {header.number} belongs to node {header.source}, this is node {self._index}")
         if header.number in self._seen:
-            raise ValueError(f"task {header.number} has arrived before")
+            raise Refused(f"task {header.number} has arrived before")
         if self.closed:
-            raise ValueError("the episode is over")
+            raise Refused(f"episode {self.episode} is over")
+
+    def arrive(self, header: pb.TaskHeader) -> LiveTask:
+        """A task arrived, which `may_arrive`; it is `decide`d next."""
+        task = _live(header)
         self._seen.add(header.number)
         self.created += 1
         self._deciding[task.number] = task
@@ -145,7 +170,9 @@ class NodeEpisode:
         return task
 
     def decide(self, task: LiveTask, destination: int, probability: float | None, model_version: int) -> None:
-        """The scheduler decided."""
+        """The scheduler decided; too late for a task that has been recorded as unfinished."""
+        if task.number not in self._deciding:
+            return
         del self._deciding[task.number]
         now = self.now_s()
         task.decided_s, task.model_version = now, model_version
@@ -157,11 +184,18 @@ class NodeEpisode:
         self._tell(TaskDecided(task, destination), now - task.late_s)
 
     def expect(self, header: pb.TaskHeader) -> LiveTask:
-        """The head of a transfer arrived. Raises ValueError for one that cannot arrive here."""
+        """The head of a transfer arrived. Raises ModelError for values that no task has, Refused for one not from elsewhere
+        to here, or that has come before, or was sent after the episode's end.
+        """
+        self._check(header)
+        _check_transfer(header)
         if header.destination != self._index or header.source == self._index:
-            raise ValueError(f"task {header.number} of node {header.source} is bound for node {header.destination}")
+            raise Refused(f"task {header.number} of node {header.source} is bound for node {header.destination}")
         if header.number in self._taken:
-            raise ValueError(f"task {header.number} has been received before")
+            raise Refused(f"task {header.number} has been received before")
+        # Another node may see the horizon a moment later: what it began to send in time is unfinished, and not its fault.
+        if self.over or (self.closed and header.sent_s >= self.end_s):
+            raise Refused(f"episode {self.episode} is over")
         task = _live(header)
         task.state, task.sent_s, task.decided_s = TaskState.SENDING, header.sent_s, header.decided_s
         task.destination, task.model_version = header.destination, header.model_version
@@ -198,6 +232,15 @@ class NodeEpisode:
             assert isinstance(task, LiveTask)  # all tasks of this core are
             self._record(task, TaskState.UNFINISHED)
 
+    def finish(self) -> None:
+        """The episode is over, drained or not: nothing arrives any more, and every task that is here has its record."""
+        self.cut()
+        self.over = True
+        for task in list(self._deciding.values()):  # whose scheduler waits for answers, or has failed
+            del self._deciding[task.number]
+            task.destination, task.decided_s = self._index, self._clock.now() - self.begins
+            self._record(task, TaskState.UNFINISHED)
+
     def stop(self) -> None:
         """Stop links, application and timers; nothing is recorded."""
         self.closed = True
@@ -215,6 +258,17 @@ class NodeEpisode:
     def idle(self) -> bool:
         """No task is here, or on its way from or to here."""
         return not (self._deciding or self._incoming or (not self.closed and self.core.tasks()))
+
+    def _check(self, header: pb.TaskHeader) -> None:
+        """Raises ModelError for values that no task of this episode has."""
+        for name, most in self._most.items():
+            if not 0 < (value := getattr(header, name)) <= most:
+                raise ModelError(name, value, f"give a number over 0 and at most {most:g}")
+        for name, below in (("slot", self.slots), ("source", self._network.nodes), ("number", _LARGEST_NUMBER + 1)):
+            if not (value := getattr(header, name)) < below:
+                raise ModelError(name, value, f"give a whole number below {below}")
+        if not 0 <= header.arrived_s <= self.end_s:
+            raise ModelError("arrived_s", header.arrived_s, f"give seconds of this episode, 0 to {self.end_s:g}")
 
     # What the core wants done
 
@@ -250,12 +304,16 @@ class NodeEpisode:
         size = payload_bytes(task.size_bits)
         planned = now + busy_s
 
+        def failed() -> None:
+            if task.state is TaskState.SENDING:  # else its deadline has taken it away since
+                self._tell(TransferEnded(task), planned)
+
         def ended(end: TransferEnd) -> None:
             self._measured.sent_bytes += end.sent_bytes
             if end.outcome == "lost":
-                self._lose_peer(task, end.ended - self.begins)
+                self._lose_peer(task)
             elif fails:
-                self._later(planned, lambda: self._tell(TransferEnded(task), planned))
+                self._later(planned, failed)
             else:
                 self._tell(TransferEnded(task), self._instant(planned, end.ended - self.begins))
 
@@ -266,18 +324,15 @@ class NodeEpisode:
         if isinstance(error, PeerRefused) and not self.closed:
             self._fault(f"a transfer was refused: {error}")
 
-    def _lose_peer(self, task: LiveTask, at_s: float) -> None:
+    def _lose_peer(self, task: LiveTask) -> None:
         """The destination is away: the link is free again, and the task failed for a reason that is not its luck."""
-        now = max(at_s, self.now_s())
-        effects_of = self.core.handle(TransferEnded(task), now)
-        if task.state is TaskState.SENDING:  # else its own luck, or its deadline, had ended it
+        now = self.now_s()
+        if self.closed or task.state is not TaskState.SENDING:  # the horizon or its deadline was due by now
+            return
+        self._tell(TransferEnded(task), now)
+        if task.state is TaskState.SENDING:  # else its own luck has ended it
             task.state, task.ended_s = TaskState.FAILED, now
             self._record(task, TaskState.FAILED, NODE_LOST)
-        for effect in effects_of:
-            if isinstance(effect, StartTransfer):
-                self._transfer(effect.task, effect.busy_s, now, fails=effect.fails)
-            elif isinstance(effect, RecordTask):
-                self._record(effect.task, effect.task.state)
 
     def _execute(self, task: Task, busy_s: float, now: float, *, fails: bool) -> None:
         assert isinstance(task, LiveTask)
@@ -285,9 +340,9 @@ class NodeEpisode:
         work = Work(task.cycles, task.size_bits, task.profile)
 
         def ended(at: float) -> None:
-            if (
-                self._running is None or self._running[1] is not running
-            ):  # given up since, or it was done before it failed
+            # Given up since: its deadline took it away, or it was done before it failed.
+            given_up = self._running is None or self._running[1] is not running
+            if given_up or task.state is not TaskState.EXECUTING:
                 return
             self._running = None
             happened = at - self.begins
@@ -300,6 +355,8 @@ class NodeEpisode:
             failed = now - math.log(task.u_execution) / rate
 
             def fail() -> None:
+                if task.state is not TaskState.EXECUTING:
+                    return
                 running.stop()
                 self._later(planned, lambda: ended(self.begins + planned))
 
@@ -397,18 +454,19 @@ def payload_bytes(size_bits: float) -> int:
     return max(1, round(size_bits / 8))
 
 
+def _check_transfer(header: pb.TaskHeader) -> None:
+    """What only a task under way has. Raises ModelError: the log would refuse its record, and all others of the batch."""
+    for name in ("decided_s", "sent_s"):
+        if not abs(value := getattr(header, name)) <= LONGEST_S:
+            raise ModelError(name, value, f"give seconds from the episode's start, at most {LONGEST_S:g}")
+    if header.HasField("probability") and not 0 <= header.probability <= 1:
+        raise ModelError("probability", header.probability, "give a number from 0 to 1, or leave it out")
+    if header.model_version >= 2**63:
+        raise ModelError("model_version", header.model_version, "give a number below 2^63")
+
+
 def _live(header: pb.TaskHeader) -> LiveTask:
-    """The task of a header. Raises ValueError for numbers that no task has."""
-    for name in ("size_bits", "cycles", "deadline_s"):
-        value = getattr(header, name)
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} {value!r} is not allowed; give a finite number over 0")
-    for name in ("u_transmission", "u_execution"):
-        value = getattr(header, name)
-        if not 0 < value <= 1:
-            raise ValueError(f"{name} {value!r} is not allowed; give a number over 0 and at most 1")
-    if not math.isfinite(header.arrived_s):
-        raise ValueError(f"arrived_s {header.arrived_s!r} is not allowed; give a finite number")
+    """The task of a header."""
     return LiveTask(
         number=header.number,
         slot=header.slot,

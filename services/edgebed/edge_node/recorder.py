@@ -8,11 +8,10 @@ a spool file, and from there to the log when it is back, also after this process
 import asyncio
 import contextlib
 import logging
-import os
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 
+from edgebed.edge_node.spool import Spool
 from edgebed.wire.client import Peer
 from edgebed.wire.errors import PeerError, PeerRefused
 from edgebed.wire.generated import testbed_pb2 as pb
@@ -23,6 +22,8 @@ RETRY_S = 0.5
 TIMEOUT_S = 5.0
 IN_MEMORY = 20_000
 """Records that wait in memory before they go to the spool file."""
+_LATER = frozenset({401, 408, 429})
+"""Statuses below 500 after which the same batch may be taken."""
 
 _log = logging.getLogger(__name__)
 
@@ -30,12 +31,15 @@ _log = logging.getLogger(__name__)
 class Recorder:
     """The records of one node."""
 
-    def __init__(self, node: int, log: Peer | None, spool: Path | None) -> None:
-        """Without a log, records are counted only; without a spool folder, an outage is borne in memory."""
+    def __init__(self, node: int, log: Peer | None, spool: Path | None, *, in_memory: int = IN_MEMORY) -> None:
+        """Without a log, records are counted only; without a spool folder, an outage is borne in memory.
+
+        Raises OSError when the spool file cannot be read.
+        """
         self._node, self._peer = node, log
-        self._file = None if spool is None else spool / f"node-{node}.records"
+        self._spool = None if spool is None else Spool(spool / f"node-{node}.records")
+        self._in_memory, self._spool_over = in_memory, in_memory
         self._waiting: deque[pb.TaskRecord] = deque()
-        self._spooled = 0 if self._file is None or not self._file.exists() else len(list(_frames(self._file)))
         self._sending: list[pb.TaskRecord] = []
         self._some, self._hurry = asyncio.Event(), asyncio.Event()
         self._empty = asyncio.Event()
@@ -47,12 +51,19 @@ class Recorder:
     @property
     def unsent(self) -> int:
         """Records that the log has not acknowledged."""
-        return len(self._waiting) + len(self._sending) + self._spooled
+        return len(self._waiting) + len(self._sending) + self.spooled
+
+    @property
+    def spooled(self) -> int:
+        """Those of them that are on the disk."""
+        return 0 if self._spool is None else self._spool.records
 
     def start(self) -> None:
-        """Begins delivering."""
+        """Begins delivering, with what is in the spool file."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._deliver(), name="recorder")
+            if self.unsent:
+                self._some.set()
 
     def put(self, record: pb.TaskRecord) -> None:
         """Keeps the record until the log has it; never waits."""
@@ -61,8 +72,8 @@ class Recorder:
             return
         self._waiting.append(record)
         self._some.set()
-        if self._file is not None and len(self._waiting) > IN_MEMORY:
-            self._spool()
+        if len(self._waiting) > self._spool_over:
+            self._to_disk()
 
     async def flush(self, timeout_s: float) -> bool:
         """Whether all records were delivered within the time."""
@@ -83,8 +94,10 @@ class Recorder:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
-        if self._file is not None and self._waiting:
-            self._spool()
+        if self._waiting:
+            self._to_disk()
+        if self._peer is not None:
+            await self._peer.close()
 
     async def _deliver(self) -> None:
         while True:
@@ -94,35 +107,45 @@ class Recorder:
             self._some.clear()
             self._hurry.clear()
             while self.unsent:
-                if not await self._deliver_one():
+                try:
+                    delivered = await self._deliver_one()
+                except OSError as error:  # of the spool file
+                    delivered = self._failed(error)
+                if not delivered:
                     await asyncio.sleep(RETRY_S)
             self._empty.set()
 
     async def _deliver_one(self) -> bool:
-        """One batch, the spooled ones first; whether the log has it."""
-        assert self._peer is not None  # else nothing waits
-        spooled = None if not self._spooled or self._file is None else next(_frames(self._file), None)
-        if spooled is None:
-            self._spooled = 0
-            self._sending = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-            body = pb.RecordBatch(records=self._sending, node=self._node).SerializeToString()
+        """One batch, the spooled ones first; whether the log has it. Raises OSError."""
+        spooled = None if self._spool is None else self._spool.first()
+        if spooled is not None:
+            body, count = spooled
         else:
-            body = spooled
-        count = len(self._sending)
+            self._sending = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            body, count = self._batch(self._sending)
+        try:
+            if not await self._send(body, count):
+                return False
+            self._sending = []
+        finally:  # given up on the way, too
+            self._waiting.extendleft(reversed(self._sending))
+            self._sending = []
+        if spooled is not None and self._spool is not None:
+            self._spool.forget(body, count)
+        return True
+
+    async def _send(self, body: bytes, count: int) -> bool:
+        assert self._peer is not None  # else nothing waits
         try:
             await self._peer.post("/v1/records", body, timeout_s=TIMEOUT_S)
         except PeerError as error:
-            if not isinstance(error, PeerRefused) or error.status >= 500 or error.status in (401, 429):
-                self._waiting.extendleft(reversed(self._sending))
-                self._sending = []
+            if not isinstance(error, PeerRefused) or error.status >= 500 or error.status in _LATER:
                 return self._failed(error)
             self.refused += count  # it would be refused for ever; the episode's count tells that it is missing
             _log.error("the log refused records of node %s: %s", self._node, error)
+        else:
+            self.delivered += count
         self.reason = ""
-        if spooled is not None:
-            self._forget_first()
-        self.delivered += count
-        self._sending = []
         return True
 
     def _failed(self, error: Exception) -> bool:
@@ -131,44 +154,21 @@ class Recorder:
         self.reason = str(error)
         return False
 
-    def _spool(self) -> None:
-        """Moves what waits in memory to the end of the spool file."""
-        assert self._file is not None  # the callers look
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("ab") as file:
-            while self._waiting:
-                records = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-                body = pb.RecordBatch(records=records, node=self._node).SerializeToString()
-                file.write(len(body).to_bytes(4, "little") + body)
-                self._spooled += 1
-            file.flush()
-            os.fsync(file.fileno())
-
-    def _forget_first(self) -> None:
-        """The log has the first frame of the spool file."""
-        assert self._file is not None  # it was read from there
-        rest = list(_frames(self._file))[1:]
-        if rest:
-            temporary = self._file.with_suffix(".tmp")
-            with temporary.open("wb") as file:
-                for body in rest:
-                    file.write(len(body).to_bytes(4, "little") + body)
-            temporary.rename(self._file)
-        else:
-            self._file.unlink(missing_ok=True)
-        self._spooled = len(rest)
-
-
-def _frames(path: Path) -> Iterator[bytes]:
-    """The whole frames of a spool file; one that was cut off by a crash is left out."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return
-    at = 0
-    while at + 4 <= len(content):
-        length = int.from_bytes(content[at : at + 4], "little")
-        if at + 4 + length > len(content):
+    def _to_disk(self) -> None:
+        """Moves what waits in memory to the end of the spool file; where that is full, memory has to bear it."""
+        if self._spool is None:
+            self._spool_over = self._in_memory + len(self._waiting)
             return
-        yield content[at + 4 : at + 4 + length]
-        at += 4 + length
+        waiting = list(self._waiting)
+        batches = [self._batch(waiting[at : at + BATCH]) for at in range(0, len(waiting), BATCH)]
+        try:
+            self._spool.append(batches)
+        except OSError as error:
+            self._spool_over = self._in_memory + len(waiting)  # not again with every record
+            _log.error("records of node %s cannot be kept on the disk, so they stay in memory: %s", self._node, error)
+        else:
+            self._spool_over = self._in_memory
+            self._waiting.clear()
+
+    def _batch(self, records: list[pb.TaskRecord]) -> tuple[bytes, int]:
+        return pb.RecordBatch(records=records, node=self._node).SerializeToString(), len(records)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from edgebed.edge_node.episode import LiveTask, NodeEpisode
 from edgebed.edge_node.measurements import Measurements
@@ -85,12 +86,12 @@ class Scheduler:
         measured.probe_bytes += len(body)
         try:
             content = await peer.post("/v1/probe", body, timeout_s=PROBE_TIMEOUT_S)
-        except PeerError:
+            answer = pb.ProbeAnswer.FromString(content)
+        except (PeerError, DecodeError):
             measured.probes_failed += 1
             return None
         measured.probe_latency_s.add(time.perf_counter() - begin)
         measured.probe_bytes += len(content)
-        answer = pb.ProbeAnswer.FromString(content)
         answer.node = node
         return answer
 

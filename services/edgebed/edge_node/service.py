@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebed.edge_node.configuration import Configuration, EpisodeEnd, EpisodeStart, SchedulerChoice
-from edgebed.edge_node.episode import LiveTask, NodeEpisode
+from edgebed.edge_node.episode import LiveTask, NodeEpisode, Refused
 from edgebed.edge_node.measurements import Measurements
 from edgebed.edge_node.recorder import Recorder
 from edgebed.edge_node.scheduler import Scheduler
@@ -20,9 +20,9 @@ from edgebed.edge_node.view import NodeSurroundings
 from edgebed.emulation.applications import Application, build_application
 from edgebed.emulation.clock import Clock
 from edgebed.emulation.links import PacedLink
+from edgebed.experiment.errors import EnvironmentFault
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.lifecycle import TaskState
-from edgebed.systems.cooperative.policies.actor import Actor
 from edgebed.systems.cooperative.policies.fixed import FixedDecisions
 from edgebed.systems.cooperative.policy import Policy, PolicyContext
 from edgebed.systems.registry import build_policy
@@ -34,10 +34,6 @@ _log = logging.getLogger(__name__)
 
 FLUSH_S = 10.0
 """How long the end of an episode waits for its records to be in the log."""
-
-
-class Refused(Exception):
-    """Something that this node cannot do in its state, or with these values."""
 
 
 class EdgeNode:
@@ -62,35 +58,55 @@ class EdgeNode:
         self._links: list[PacedLink | None] = []
         self._around: NodeSurroundings | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._changing = asyncio.Lock()
         self.fault: str | None = None
         """What went wrong in the episode, beyond any task's luck."""
 
     async def configure(self, configuration: Configuration) -> None:
-        """Puts a configuration in use. Raises Refused during an episode, EnvironmentFault for a missing program."""
-        if self.episode is not None and not self.episode.closed:
-            raise Refused(f"episode {self.episode.episode} runs; finish it first")
-        application = build_application(configuration.application.kind, self.clock)
-        application.broken = lambda fault: self._break(str(fault))
-        await application.prepare()
-        await self._release()
-        context = configuration.context()
-        me = configuration.node
-        self._peers = [
-            None if j == me else Peer(address, token=self._token) for j, address in enumerate(configuration.addresses)
-        ]
+        """Puts a configuration in use, one after the other. Raises Refused during an episode, ModelError for values that are
+        not allowed, EnvironmentFault for a missing program.
+        """
+        async with self._changing:
+            self._mind_episode()
+            context = configuration.context()
+            me, addresses = configuration.node, configuration.addresses
+            peers = [None if j == me else self._peer(f"addresses[{j}]", addresses[j]) for j in range(len(addresses))]
+            log = None if configuration.log is None else self._peer("log", configuration.log)
+            application = build_application(configuration.application.kind, self.clock)
+            application.broken = lambda fault: self._break(str(fault))
+            await application.prepare()
+            await self._release()
+            try:
+                self.recorder = Recorder(me, log, self._spool)
+            except OSError as error:
+                await application.close()
+                raise EnvironmentFault(f"records kept in {self._spool} cannot be read ({error}); mend that") from error
+            self._use(configuration, context, peers, application)
+            self.recorder.start()
+
+    def _use(
+        self, configuration: Configuration, context: PolicyContext, peers: list[Peer | None], application: Application
+    ) -> None:
+        self._peers = peers
         self._links = [
             None if peer is None else PacedLink(self.clock, peer, "/v1/tasks", self._payload) for peer in self._peers
         ]
         self._application, self.context, self.configuration = application, context, configuration
         self.measured = Measurements(context.workload.deadline_s.maximum)
         self.measured.new_episode()
-        log = None if configuration.log is None else Peer(configuration.log, token=self._token)
-        self.recorder = Recorder(me, log, self._spool)
-        self.recorder.start()
-        self.scheduler, self.episode, self._around = None, None, None
+
+    def _mind_episode(self) -> None:
+        if self.episode is not None and not self.episode.closed:
+            raise Refused(f"episode {self.episode.episode} of run {self.episode.run} runs; finish it first")
+
+    def _peer(self, field: str, address: str) -> Peer:
+        try:
+            return Peer(address, token=self._token)
+        except ValueError as error:
+            raise ModelError(field, address, "give http://HOST:PORT") from error
 
     def schedule(self, choice: SchedulerChoice, policy: Policy) -> None:
-        """Decide with a policy from the next task on."""
+        """Decide with a policy, which was made for the present configuration, from the next task on."""
         self.scheduler = Scheduler(policy, choice.version, choice.kind, self._peers)
 
     def policy(self, choice: SchedulerChoice, actor: Any = None) -> Policy:
@@ -98,9 +114,10 @@ class EdgeNode:
         context = self._configured()[1]
         if choice.kind == "fixed":
             return FixedDecisions({(slot, source): j for slot, source, j in choice.decisions or ()})
-        if actor is not None:
-            return Actor(context, actor, **choice.parameters)
-        policy = build_policy(choice.kind, context, choice.parameters)
+        if actor is None and choice.kind == "actor":
+            raise ModelError("model", None, "name the artefact of a trained actor")
+        given = choice.parameters if actor is None else {**choice.parameters, "model": actor}
+        policy = build_policy(choice.kind, context, given)
         if policy.centralised:
             raise ModelError("kind", choice.kind, "a centralised reference runs on the simulator backend only")
         return policy
@@ -110,10 +127,7 @@ class EdgeNode:
         configuration, context = self._configured()
         if self.scheduler is None or self.recorder is None or self._application is None:
             raise Refused("no scheduler; give one with PUT /v1/scheduler first")
-        if self.episode is not None and not self.episode.closed:
-            if (self.episode.run, self.episode.episode) == (start.run, start.episode):
-                raise Refused(f"episode {start.episode} of run {start.run} has begun already")
-            raise Refused(f"episode {self.episode.episode} of run {self.episode.run} runs; finish it first")
+        self._mind_episode()
         self.fault = None
         self.measured.new_episode()
         self.episode = NodeEpisode(
@@ -139,18 +153,20 @@ class EdgeNode:
         """The episode is over: what is unfinished is recorded, and all records are in the log. Returns what was measured."""
         episode = self._running(end.run, end.episode)
         configuration, _ = self._configured()
-        episode.cut()  # nothing is left, unless the controller gave up waiting
+        episode.finish()  # nothing is left, unless the controller gave up waiting
         for task in list(self._tasks):
             task.cancel()
-        assert self.recorder is not None  # configured
-        delivered = await self.recorder.flush(FLUSH_S)
+        recorder = self.recorder
+        assert recorder is not None  # configured
+        delivered = await recorder.flush(FLUSH_S)
         return {
             "node": configuration.node,
             "episode": episode.episode,
             "created": episode.created,
             "ended": {state.label: episode.ended[state] for state in _OUTCOMES},
             "recordsDelivered": delivered,
-            "recordsUnsent": self.recorder.unsent,
+            "recordsUnsent": recorder.unsent,
+            "recordsRefused": recorder.refused,
             "fault": self.fault,
             "priority": self.priority,
             **self.measured.summary(),
@@ -159,7 +175,10 @@ class EdgeNode:
     # The hot path
 
     def arrive(self, arrivals: pb.Arrivals) -> None:
-        """Tasks of this node's users. Raises Refused, or ModelError for an unknown profile; none has arrived then."""
+        """Tasks of this node's users. Raises Refused or ModelError; then none of them has arrived.
+
+        A policy that fails is no reason to refuse a task: the episode has a fault then, and the task is unfinished.
+        """
         if not arrivals.tasks:
             raise Refused("no task is in the message")
         episode = self._running(arrivals.tasks[0].run, arrivals.tasks[0].episode)
@@ -170,16 +189,14 @@ class EdgeNode:
             self._check_together(episode, arrivals)
         for header in arrivals.tasks:
             self._admit(header)
+            episode.may_arrive(header)
         for header in arrivals.tasks:
-            try:
-                task = episode.arrive(header)
-            except ValueError as error:
-                raise Refused(str(error)) from error
+            task = episode.arrive(header)
             try:
                 asked = scheduler.decide_alone(around, episode, task, self.measured)
             except ModelError as error:
                 self._break(str(error))
-                raise Refused(str(error)) from error
+                continue
             if asked is not None:
                 self._spawn(scheduler.decide_with(around, episode, task, asked, self.measured))
 
@@ -190,13 +207,10 @@ class EdgeNode:
             raise Refused("tasks of one message must differ, and be of one episode")
 
     def expect(self, header: pb.TaskHeader) -> tuple[NodeEpisode, LiveTask]:
-        """The head of a transfer. Raises Refused, and ModelError for work that the application cannot do."""
+        """The head of a transfer. Raises Refused, and ModelError for values or work that this node cannot do."""
         episode = self._running(header.run, header.episode)
         self._admit(header)
-        try:
-            return episode, episode.expect(header)
-        except ValueError as error:
-            raise Refused(str(error)) from error
+        return episode, episode.expect(header)
 
     def answer(self, probe: pb.Probe) -> pb.ProbeAnswer:
         """What a probing node wants to know. Raises Refused."""
@@ -276,8 +290,11 @@ class EdgeNode:
         if self._application is not None:
             await self._application.close()
         self._peers, self._links, self._application, self.recorder = [], [], None, None
+        self.configuration = self.context = self.scheduler = self.episode = self._around = None
 
     def _configured(self) -> tuple[Configuration, PolicyContext]:
+        if self._changing.locked():
+            raise Refused("another configuration is being put in use; wait for it")
         if self.configuration is None or self.context is None:
             raise Refused("no configuration; give one with PUT /v1/configuration first")
         return self.configuration, self.context

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from edgebed.wire.messages import JSON, PROTOBUF
@@ -138,7 +138,8 @@ def _said(hot: HotPath) -> str:
     return f"Handled outside of FastAPI. The body is a {name}; who asks in JSON is answered in JSON."
 
 
-def _message(kind: Descriptor, schemas: Schema) -> Schema:
+def _message(kind: Any, schemas: Schema) -> Schema:
+    """A reference to the schema of a message's descriptor, which protobuf has in two classes without a common one."""
     if kind.full_name not in schemas:
         schemas[kind.full_name] = {}  # before its fields, which may name it
         schemas[kind.full_name] = {
