@@ -59,7 +59,7 @@ class Quick(Application):
         return type("Task", (), {"stop": staticmethod(timer.cancel)})()
 
 
-class Records(list):
+class Records(list[pb.TaskRecord]):
     put = list.append
 
 
