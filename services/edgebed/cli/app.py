@@ -229,7 +229,7 @@ def calibrate(
 
         edgebed calibrate ffmpeg --output ffmpeg-costs.json
 
-        edgebed calibrate ffmpeg --only '*-480p30-2s' --output deploy/experiments/ffmpeg-costs.json
+        edgebed calibrate ffmpeg --only '*-480p30-2s' --output short-costs.json
     """
     with guarded(resume=True):
         from edgebed.cli.calibration import calibrate_ffmpeg

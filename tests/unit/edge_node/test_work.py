@@ -67,7 +67,8 @@ def fates(share, headers, rules=None):
     """(status, seconds in execution, end) of tasks that are executed here, by number."""
 
     async def main():
-        clock, records = Clock(), Records()
+        clock, records, raised = Clock(), Records(), []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
         start = EpisodeStart.model_validate(START | {"startsAtUnixNs": 1})
         episode = NodeEpisode(
             start,
@@ -95,6 +96,7 @@ def fates(share, headers, rules=None):
         finally:
             episode.stop()
             clock.close()
+        assert raised == []
         return {r.task.number: (TaskState(r.status), r.ended_s - r.started_s, r.ended_s) for r in records}
 
     return uvloop.run(main())
