@@ -4,10 +4,13 @@ Every case is replayed with given decisions on nodes that are processes; the sta
 the kernel computes, or not.
 """
 
+import asyncio
+import multiprocessing
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -22,7 +25,12 @@ from edgebed.systems.cooperative.policy import PolicyContext
 from edgebed.systems.cooperative.randomness import Stream
 from edgebed.systems.cooperative.rules import Rules
 from edgebed.systems.cooperative.setups import TESTBED
+from edgebed.wire.client import Peer
+from edgebed.wire.generated import testbed_pb2 as pb
 from tests.benchmarks.result import Result, at_least, limit
+
+RATE = 20_000
+"""Records a second."""
 
 GOLDEN = sorted((Path(__file__).parents[1] / "data/golden").glob("*.json"))
 
@@ -74,6 +82,58 @@ def _replayed(name: str, cases: list[Case]) -> list[Result]:
         limit(f"replay of {name}: end time error, p50", "ms", float(p50), 2),
         limit(f"replay of {name}: end time error, p99", "ms", float(p99), 20),
     ]
+
+
+def bench_log_beside_an_experiment() -> list[Result]:
+    """Twenty thousand records a second into the log while ten nodes play: what is stored, and what becomes of the links."""
+    cases = [testbed_case(10, seed) for seed in (1, 2, 3, 4)]
+    with tempfile.TemporaryDirectory() as folder, Stand(Path(folder), 10) as stand:
+        context = multiprocessing.get_context("spawn")
+        stop = context.Event()
+        load = context.Process(target=_send_records, args=(stand.log_address, RATE, stop))
+        load.start()
+        while stand.writer.stored == 0:
+            time.sleep(0.05)
+        stored, begin = stand.writer.stored, time.perf_counter()
+        errors: list[float] = []
+        for case in cases:
+            log = stand.play(case)
+            moved = ~np.isnan(log.received_s)
+            rate = case.network.link_rate_bits_per_s[log.source[moved], log.destination[moved]]
+            wanted = log.size_bits[moved] / rate
+            errors += (100 * np.abs(log.transmission_s[moved] - wanted) / wanted).tolist()
+        stored_per_s = (stand.writer.stored - stored) / (time.perf_counter() - begin)
+        stop.set()
+        load.join()
+    p50, p99 = np.percentile(errors, (50, 99))
+    return [
+        at_least("records stored while ten nodes play", "1/s", stored_per_s, 0.98 * RATE),
+        limit("pacing of ten nodes meanwhile: error p50", "%", float(p50), 0.3),
+        limit("pacing of ten nodes meanwhile: error p99", "%", float(p99), 2),
+    ]
+
+
+def _send_records(address: str, rate: int, stop: Any) -> None:
+    """Batches of 500 records as a node sends them, so many records a second, from a process of their own."""
+    header = pb.TaskHeader(
+        run="load", slot=1, size_bits=1e7, cycles=1e9, deadline_s=1, u_transmission=0.5, u_execution=0.5
+    )
+    interval = 500 / rate
+
+    async def work() -> None:
+        peer = Peer(address)
+        begin, sent = time.perf_counter(), 0
+        while not stop.is_set():
+            records = []
+            for number in range(sent, sent + 500):
+                header.episode, header.number = divmod(number, 1_000_000)
+                records.append(pb.TaskRecord(task=header, status=pb.SUCCEEDED, started_s=0.2, ended_s=0.4))
+            await peer.post("/v1/records", pb.RecordBatch(records=records).SerializeToString(), timeout_s=10)
+            sent += 500
+            await asyncio.sleep(max(0.0, begin + sent // 500 * interval - time.perf_counter()))
+        await peer.close()
+
+    asyncio.run(work())
 
 
 def bench_nodes() -> list[Result]:

@@ -1,8 +1,11 @@
 """An experiment on processes as a user meets it: whole, interrupted, and with each kind of process killed in the middle."""
 
+import contextlib
 import os
 import signal
 import socket
+import sqlite3
+import subprocess
 
 import pytest
 
@@ -138,3 +141,47 @@ def test_a_policy_that_no_node_can_run_is_refused_before_anything_starts(command
     assert status == 2
     assert "centralised" in err
     assert not one.output.exists()
+
+
+def test_a_locked_database_stops_the_run_with_the_reason_and_the_same_command_goes_on(command):
+    one = command(episodes=4)
+    one.start()
+    one.wait_until(lambda: one.finished_episodes() >= 1)
+    holder = sqlite3.connect(one.output / "testbed" / "tasks.db", timeout=30, isolation_level=None)
+    try:
+        holder.execute("BEGIN IMMEDIATE")
+        status, _, err = one.end()
+    finally:
+        holder.close()
+    assert status == 3
+    assert "locked" in err
+    assert "tasks.db" in err
+    status, _, err = one.run()
+    assert status == 0, err
+    assert each_episode_once(one)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root; run the tests as root to see this one")
+def test_a_full_disk_stops_the_run_with_the_reason_and_the_same_command_goes_on(command, tmp_path):
+    disk = tmp_path / "runs"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], check=True)
+    try:
+        one = command(episodes=4)
+        one.start()
+        one.wait_until(lambda: one.finished_episodes() >= 1)
+        ballast = disk / "ballast"
+        with ballast.open("wb") as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(1 << 16))
+                file.flush()
+        status, _, err = one.end()
+        assert status == 3
+        assert "space" in err or "full" in err
+        ballast.unlink()
+        status, _, err = one.run()
+        assert status == 0, err
+        assert each_episode_once(one)
+        assert one.orphans() == set()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

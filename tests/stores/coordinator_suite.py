@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 import pytest
 
 from edgebed.experiment.errors import UserError
-from edgebed.stores.coordination import EXPIRY_S, HEARTBEAT_S, Instance
+from edgebed.stores.coordination import EXPIRY_S, HEARTBEAT_S, Entry, Instance
 
 LONG_S = 30.0
 WRONG = ["", "a b", "a/b", "../x", "ä", ".a", "a?b", "a%2Fb", "x" * 201, "a\n"]
@@ -31,7 +31,7 @@ class CoordinatorSuite(ABC):
         watches = []
 
         def watch(key, by=coordinator):
-            entries = queue.Queue()
+            entries: queue.Queue[Entry] = queue.Queue()
             watches.append(by.watch(key, entries.put))
             return entries
 
@@ -122,7 +122,7 @@ class CoordinatorSuite(ABC):
         begin = time.monotonic()
         assert coordinator.get("trainer", after=first.version, wait_s=0.2) is None
         assert 0.2 <= time.monotonic() - begin < LONG_S
-        found = queue.Queue()
+        found: queue.Queue[Entry | None] = queue.Queue()
         reader = threading.Thread(
             target=lambda: found.put(self.again(coordinator).get("trainer", first.version, LONG_S))
         )
@@ -167,7 +167,7 @@ class CoordinatorSuite(ABC):
 
     def test_who_closed_is_told_no_more(self, coordinator):
         """Closing twice is no mistake."""
-        entries = queue.Queue()
+        entries: queue.Queue[Entry] = queue.Queue()
         watch = coordinator.watch("trainer", entries.put)
         coordinator.publish("trainer", "a")
         entries.get(timeout=LONG_S)
@@ -179,7 +179,7 @@ class CoordinatorSuite(ABC):
 
     def test_a_watcher_with_a_fault_harms_nobody(self, coordinator, told, caplog):
         """Its error is logged; the publisher, the others and its own next version are not touched."""
-        calls = queue.Queue()
+        calls: queue.Queue[str] = queue.Queue()
 
         def fail(entry):
             calls.put(entry.text)

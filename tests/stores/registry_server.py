@@ -15,9 +15,11 @@ class RegistryServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, coordinator, token=None, port=0):
+    def __init__(self, coordinator, token=None, port=0, answer=...):
+        """`answer` is what it says to everybody, where it is given."""
         super().__init__(("127.0.0.1", port), Handler)
-        self.coordinator, self.token = coordinator, token
+        self.coordinator, self.token, self.always = coordinator, token, answer
+        self.requests = 0
         self.stopping = threading.Event()
         self.address = f"http://127.0.0.1:{self.server_port}"
         self.connections = set()
@@ -73,6 +75,9 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(length)) if length else {}
         if self.server.token is not None and self.headers.get("Authorization") != f"Bearer {self.server.token}":
             return self.answer(HTTPStatus.UNAUTHORIZED, {"title": "Unauthorized"})
+        self.server.requests += 1
+        if self.server.always is not ...:
+            return self.answer(HTTPStatus.OK, self.server.always)
         coordinator = self.server.coordinator
         match (self.command, *url.path.strip("/").split("/")):
             case "PUT", "v1", "registry", service, name:
@@ -87,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
                 return self.answer(HTTPStatus.OK, asdict(coordinator.publish(key, body["text"])))
             case "GET", "v1", "configuration", key:
                 query = parse_qs(url.query)
-                entry = self.wait(key, int(query["after"][0]), float(query["wait"][0]))
+                entry = self.wait(key, int(query["after"][0]), float(query["waitSeconds"][0]))
                 return (
                     self.answer(HTTPStatus.NO_CONTENT) if entry is None else self.answer(HTTPStatus.OK, asdict(entry))
                 )

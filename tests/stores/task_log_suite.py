@@ -109,7 +109,15 @@ class TaskLogSuite(ABC):
 
     @pytest.mark.parametrize(
         "changes",
-        [{"size_bits": None}, {"status": 7}, {"model_version": 2**70}, {"slot": None}, {"reason": object()}],
+        [
+            {"size_bits": None},
+            {"status": 7},
+            {"model_version": 2**70},
+            {"slot": None},
+            {"slot": 2**31},
+            {"place": -1},
+            {"reason": object()},
+        ],
         ids=lambda changes: next(iter(changes)),
     )
     def test_a_batch_with_a_wrong_record_is_refused_as_a_whole(self, store, changes):
@@ -176,7 +184,8 @@ class TaskLogSuite(ABC):
     def test_episodes_registered_at_once_have_numbers_of_their_own(self, url):
         """Also through stores that know nothing of each other."""
         stores = [TaskLogStore(url) for _ in range(4)]
-        numbers, errors = [], []
+        numbers: list[int] = []
+        errors: list[Exception] = []
 
         def some(store):
             try:

@@ -91,6 +91,23 @@ def test_rows_are_stored_without_being_asked(writer, door):
     assert len(door.passed) == 10
 
 
+def test_a_flush_waits_for_what_was_put_before(tmp_path):
+    """Others may go on putting: it ends all the same."""
+
+    def append(some):
+        writer.put(rows([1000 + len(door.passed)]))
+        return len(some)
+
+    door = Door(append)
+    writer = LogWriter(door, tmp_path / "spool")
+    writer.put(rows(range(100)))
+    assert writer.flush(LONG_S)
+    assert [row[2] for row in door.passed[:100]] == list(range(100))
+    door.append = len
+    assert writer.close(LONG_S)
+    assert writer.queued == 0
+
+
 def test_nobody_waits_for_a_database_that_hangs(tmp_path):
     """Rows are taken at once up to the limit of memory, then refused; those that were taken are stored when it goes on."""
     free = threading.Event()
@@ -172,6 +189,33 @@ def test_a_new_process_goes_on_with_the_spool(door, store, tmp_path):
     assert second.close(LONG_S)
     assert store.counts("run", 0) == {"succeeded": 700, "dropped": 100, "failed": 0, "unfinished": 0}
     assert spooled(tmp_path) == []
+
+
+def test_new_rows_wait_for_all_spooled_ones(door, tmp_path):
+    """What is put while older rows are being replayed comes after the last of them."""
+    door.open = False
+    first = LogWriter(door, tmp_path / "spool")
+    for begin in (0, 100, 200):
+        first.put(rows(range(begin, begin + 100)))
+        first.flush(0.0)
+        door.wait_for_a_try()
+        door.wait_for_a_try()
+    first.close(0.0)
+    assert len(spooled(tmp_path)) >= 3
+    begun, free = threading.Event(), threading.Event()
+
+    def append(some):
+        begun.set()
+        free.wait(LONG_S)
+        return len(some)
+
+    slow = Door(append)
+    second = LogWriter(slow, tmp_path / "spool")
+    assert begun.wait(LONG_S)
+    second.put(rows(range(300, 400)))
+    free.set()
+    assert second.close(LONG_S)
+    assert [row[2] for row in slow.passed] == list(range(400))
 
 
 def wrong_rows():

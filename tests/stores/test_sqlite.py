@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgebed.experiment.errors import EnvironmentFault, UserError
+from edgebed.stores.database import Database
 from edgebed.stores.task_log import TaskLogStore
 from tests.stores.kill import environment
 from tests.stores.records import record, rows
@@ -61,6 +62,23 @@ def test_readers_do_not_wait_for_the_writer(path):
     other.execute("ROLLBACK")
     other.close()
     store.close()
+
+
+def test_a_writer_has_its_place_from_the_beginning(path):
+    """Nobody writes between what a transaction reads and what it writes, so nothing has to be undone half-way."""
+    opened(path).close()
+    database = Database(f"sqlite:///{path}", "EDGEBED_TASK_LOG")
+    other = sqlite3.connect(path, isolation_level=None, timeout=0)
+
+    def work(connection):
+        connection.exec_driver_sql("SELECT * FROM episodes").close()
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+
+    database.write("cannot be written", work)
+    other.execute("BEGIN IMMEDIATE")
+    other.close()
+    database.close()
 
 
 def test_a_locked_database_is_named_after_a_while(path):
@@ -132,6 +150,7 @@ def test_another_schema_is_refused(path):
 LIMITED = """
 import resource, sys
 from edgebed.experiment.errors import EnvironmentFault
+from edgebed.stores.database import Database
 from edgebed.stores.task_log import TaskLogStore
 from tests.stores.kill import environment
 from tests.stores.records import rows

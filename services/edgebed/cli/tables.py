@@ -40,7 +40,8 @@ def _compared(results: Mapping[str, Any]) -> Table:
         table.add_row(
             name,
             f"[bold]{success}[/]" if success == best else success,
-            "" if ends is None else f"{percent(ends[0])} to {percent(ends[1])}",
+            # A share cannot leave 0 to 100, whatever its interval's formula says of few episodes.
+            "" if ends is None else f"{percent(max(0.0, ends[0]))} to {percent(min(1.0, ends[1]))}",
             percent(method["shares"]["dropped"]),
             percent(method["shares"]["failed"]),
             number(method["delaySeconds"]["mean"], 2),

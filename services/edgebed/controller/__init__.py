@@ -4,16 +4,24 @@ What belongs here: who is there, what they are told and when, and whether every 
 phases an experiment has (`runner`), how a policy is learned (the trainer), what an episode is on a node (`edge_node`).
 
     registry      who is there, and configuration that is pushed: the embedded coordinator over HTTP
+    directory     which registered processes make the testbed
     ingest        task records into the log, off the hot path
     remote        the control APIs of other services, with every wait limited
     fleet         the nodes of one network: all asked at once, and who is lost
+    watch         looks at the nodes while an episode runs
     deployment    configuration and scheduler on every node, acknowledged
-    episode       the plan of an episode, and the account of its tasks
-    testbed       plays episodes
+    episode       one episode on paper: its plan
+    round         one episode on the wall clock
+    account       one episode when it is over: every task, and what is kept
+    testbed       the three above, for the nodes of a replicate
     ground        the testbed as the runner sees it
-    fidelity      a phase's log against the simulator's
-    experiments   which experiments there are, and how far they are
-    phases        the thread that runs one
-    api           the same over HTTP, with a stream of events
+    fidelity      an evaluation against the simulator, task by task
+    teachers      the trainer as the runner sees it
+    phases        all phases of an experiment
+    checks        an experiment before it runs
+    status        how far it is, for people
+    experiments   which experiments there are; the thread that runs one
+    api           experiments over HTTP, with a stream of events
+    metrics       for Prometheus
     app           everything above as one application; main is its process
 """

@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
+from edgebed.controller.checks import checked
 from edgebed.controller.directory import Directory, Stopped
 from edgebed.controller.fleet import LOSS_S
 from edgebed.controller.ingest import Ingest
@@ -22,20 +23,14 @@ from edgebed.controller.remote import Caller
 from edgebed.controller.status import Status
 from edgebed.controller.teachers import Teachers
 from edgebed.controller.testbed import Testbed
-from edgebed.experiment.errors import EdgebedError, Problem, UserError, shown
+from edgebed.experiment.errors import EdgebedError
 from edgebed.experiment.files import canonical, faults, write_atomically
 from edgebed.experiment.folder import SPECIFICATION, RunFolder, open_run_folder
-from edgebed.experiment.inputs import read_inputs
 from edgebed.experiment.reading import load
-from edgebed.experiment.specification import Experiment
-from edgebed.experiment.sweep import expand, sweep_problems
-from edgebed.experiment.validation import check_backend, policy_choices, validate
-from edgebed.experiment.yaml_lines import Reading, dotted
 from edgebed.runner.units import VERSIONS
 from edgebed.stores.artefacts import ArtefactStore
 from edgebed.stores.task_log import TaskLogStore
 from edgebed.systems.cooperative.errors import ModelError
-from edgebed.systems.registry import check_parameters, policy_names
 
 STATE = "controller.json"
 LIVE = "live.json"
@@ -255,44 +250,6 @@ class Experiments:
         except EdgebedError as error:  # a full disk is why it failed: say so at least here
             running.state.update(state="failed", reason=reason, endedAt=_now())
             _log.error("the state of %s cannot be written: %s", running.name, error)
-
-
-def checked(document: Mapping[str, Any], folder: Path) -> Experiment:
-    """The experiment of a document, and everything that would stop it later. Raises UserError with all of it."""
-    names = policy_names()
-    experiment = validate(document, folder=folder, policies=names)
-    problems = list(sweep_problems(experiment, Reading(document), names))
-    for location, choice in policy_choices(experiment):
-        try:
-            check_parameters(choice.kind, choice.parameters)
-        except ModelError as error:
-            problems.append(Problem(dotted(location), f"{error.field}: {shown(error.value)}", error.remedy))
-        problems += _outside(dotted(location), choice.parameters.get("model"))
-    for part in ("network", "workload"):
-        problems += _outside(f"spec.{part}.file", getattr(getattr(experiment.spec, part), "file", None))
-    if experiment.spec.backend == "simulator":
-        remedy = "give processes or kubernetes; the simulator needs no controller: edgebed run FILE"
-        problems.append(Problem("spec.backend", "'simulator' is not allowed here", remedy))
-    if problems:
-        raise UserError(problems)
-    check_backend(experiment)
-    for _, point in expand(experiment):
-        read_inputs(point)
-    return experiment
-
-
-def _outside(path: str, file: object) -> list[Problem]:
-    """A document that came over the network may name files of its run's folder only."""
-    if not isinstance(file, str):
-        return []
-    parts = PurePosixPath(file)
-    if not parts.is_absolute() and ".." not in parts.parts:
-        return []
-    return [
-        Problem(
-            path, f"{shown(file)} is not allowed", "give a path below the run's folder, such as inputs/network.json"
-        )
-    ]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -43,6 +43,7 @@ def fidelity(
             "bytes": sum(result["probeBytes"] for result in results),
             "latencyP50Seconds": float(np.mean(medians)) if medians else None,
         },
+        "priorities": sorted({name for result in results for name in result["priorities"]}),
         "lost": int((~kept).sum()),
     }
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import time
 
 from edgebed.controller.app import Parts, create_app, hot_routes
 from edgebed.controller.directory import Directory
@@ -26,7 +27,8 @@ async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | N
     store = TaskLogStore(settings.task_log)
     writer = LogWriter(store.append_rows, settings.spool / "controller")
     caller = Caller(settings.token)
-    coordinator, ingest = EmbeddedCoordinator(), Ingest(writer)
+    # Versions above those that watchers have seen from a controller before this one.
+    coordinator, ingest = EmbeddedCoordinator(first_version=int(time.time())), Ingest(writer)
     services = Services(
         directory=Directory(coordinator),
         caller=caller,

@@ -32,8 +32,14 @@ def run_phases(folder: RunFolder, testbed: Testbed, teacher_for: TeacherFor, sta
     merged: list[Outcomes] = [{} for _ in points]
     for unit in units_of(points):
         setting = Setting.of(unit.experiment, unit.replicate, read_inputs(unit.experiment))
-        application = unit.experiment.spec.workload.application.model_dump(by_alias=True, exclude_none=True)
-        about = {"replicate": unit.replicate, "trainingSeed": unit.training_seed, "networkSeed": setting.network_seed}
+        application = {"kind": unit.experiment.spec.workload.application.kind}
+        about = {
+            "replicate": unit.replicate,
+            "trainingSeed": unit.training_seed,
+            "networkSeed": setting.network_seed,
+            "network": unit.point * unit.experiment.spec.replicates + unit.replicate,
+        }
+        testbed.store.write_network(testbed.run, about["network"], setting.network)
         ground = TestbedGround(testbed, setting, application, folder.path, status.played, about)
         teacher = teacher_for(unit, setting)
         merged[unit.point].update(run_methods(unit, ground, teacher, folder.stages, status))

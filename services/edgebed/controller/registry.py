@@ -4,26 +4,26 @@ POST        /v1/heartbeats                   hot: register, or still be there, a
 PUT, DELETE /v1/registry/{service}/{name}    register and heartbeat, or leave
 GET         /v1/registry/{service}           who was heard of lately
 PUT         /v1/configuration/{key}          publish
-GET         /v1/configuration/{key}          read; with `after` and `waitSeconds`, wait for a newer version
+GET         /v1/configuration/{key}          read; with `after` and `waitSeconds`, once its version is another
 """
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field, ValidationError
 
 from edgebed.experiment.document import Document
-from edgebed.stores.coordination import Coordinator
-from edgebed.wire.description import HotPath, problems
+from edgebed.stores.coordination import Coordinator, Entry
+from edgebed.wire.description import HotPath
 from edgebed.wire.heartbeat import PATH
 from edgebed.wire.problems import Problem
 from edgebed.wire.server import HotRoutes
 
 LONGEST_WAIT_S = 30.0
 
-_WORD = r"^[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?$"
+_WORD = r"^[A-Za-z0-9][A-Za-z0-9._:-]*$"
 Word = Annotated[str, Path(pattern=_WORD, max_length=200)]
-Key = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=200)]
 Text = Annotated[str, Field(max_length=200)]
 
 
@@ -58,7 +58,7 @@ class Configuration(Document):
 
 
 def registry_routes(coordinator: Coordinator) -> APIRouter:
-    """The routes over a coordinator. They wait in threads, so a reader that waits holds nobody up."""
+    """The routes over a coordinator in this process."""
     routes = APIRouter(tags=["registry"])
 
     @routes.put("/v1/registry/{service}/{name}")
@@ -81,28 +81,48 @@ def registry_routes(coordinator: Coordinator) -> APIRouter:
         ]
         return {"service": service, "instances": found}
 
-    @routes.put("/v1/configuration/{key:path}", responses=problems(404))
-    async def publish(key: Key, configuration: Configuration) -> dict[str, Any]:
+    @routes.put("/v1/configuration/{key}")
+    async def publish(key: Word, configuration: Configuration) -> dict[str, Any]:
         """Set a text; the same text keeps its version."""
         entry = coordinator.publish(key, configuration.text)
         return {"key": entry.key, "text": entry.text, "version": entry.version}
 
-    @routes.get(
-        "/v1/configuration/{key:path}",
-        responses={204: {"description": "Nothing newer within the time"}, **problems(404)},
-    )
-    def get(
-        key: Key,
+    @routes.get("/v1/configuration/{key}", responses={204: {"description": "No other version within the time"}})
+    async def get(
+        key: Word,
         after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
         wait_s: Annotated[float, Query(ge=0, le=LONGEST_WAIT_S, alias="waitSeconds", allow_inf_nan=False)] = 0.0,
     ) -> Any:
-        """A text, once its version is over `after`."""
-        entry = coordinator.get(key, after, wait_s)
+        """A text, once its version is not `after`; waits for at most so many seconds."""
+        entry = coordinator.get(key, after)
+        if entry is None and wait_s > 0:
+            entry = await _changed(coordinator, key, after, wait_s)
         if entry is None:
             return Response(status_code=204)
         return {"key": entry.key, "text": entry.text, "version": entry.version}
 
     return routes
+
+
+async def _changed(coordinator: Coordinator, key: str, after: int, wait_s: float) -> Entry | None:
+    """The entry once its version is not `after`; takes no thread while it waits, so many readers may."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[Entry] = loop.create_future()
+
+    def tell(entry: Entry) -> None:
+        if not found.done() and entry.version != after:
+            found.set_result(entry)
+
+    def told(entry: Entry) -> None:
+        loop.call_soon_threadsafe(tell, entry)
+
+    watch = coordinator.watch(key, told)
+    try:
+        return await asyncio.wait_for(found, wait_s)
+    except TimeoutError:
+        return None
+    finally:
+        watch.close()
 
 
 def heartbeat_routes(coordinator: Coordinator) -> HotRoutes:

@@ -7,7 +7,9 @@
 Two instants tell apart what was planned and what happened. The end of a service that was performed in time is told to the
 core at its planned instant, although the timer that noticed it fired some microseconds later: otherwise the lateness of
 every timer would be added to all the tasks behind it. Once a link or an application needed longer than `GRACE_S` beyond its
-plan, its real end is told. Arrivals, decisions and receptions are always told when they happened.
+plan, its real end is told. Likewise a task counts as arrived at its slot's start when the generator's message came less than
+`LATENESS_SHARE` of a slot later; what deciding took, questions to other nodes included, is then counted from there. Receptions
+are told when they happened. All of this lateness is measured, and is in the fidelity report.
 
 A task that fails is cut at its own failure instant, on the wire or in execution, whatever the rule says about how long its
 server stays occupied.
@@ -24,6 +26,7 @@ from edgebed.edge_node.measurements import Measurements
 from edgebed.emulation.applications import Application, Running, Work
 from edgebed.emulation.clock import Clock, Timer
 from edgebed.emulation.links import PacedLink, TransferEnd
+from edgebed.experiment.fidelity import LATENESS_SHARE
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.lifecycle import TERMINAL, TaskState
 from edgebed.systems.cooperative.network import Network
@@ -71,6 +74,8 @@ class LiveTask(Task):
     decided_s: float = math.nan
     model_version: int = 0
     profile: int = 0
+    late_s: float = 0.0
+    """By how much its arrival was noticed late, where that is the generator's and not the task's doing."""
 
 
 class Log(Protocol):
@@ -105,6 +110,7 @@ class NodeEpisode:
         """
         self.run, self.episode, self.begins = start.run, start.episode, begins
         self.slots, self.end_s = start.slots, start.slots * slot_s
+        self._late_limit_s = LATENESS_SHARE * slot_s
         self.core = NodeCore(index, network, rules, slot_s)
         self.created = 0
         self.ended: Counter[TaskState] = Counter()
@@ -156,8 +162,11 @@ class NodeEpisode:
         self._seen.add(header.number)
         self.created += 1
         self._deciding[task.number] = task
+        late = self._clock.now() - self.begins - task.arrived_s
+        if 0 < late <= self._late_limit_s:
+            task.late_s = late
         self._measured.arrived += 1
-        self._measured.arrival_lateness_s.add(self._clock.now() - self.begins - task.arrived_s)
+        self._measured.arrival_lateness_s.add(late)
         return task
 
     def decide(self, task: LiveTask, destination: int, probability: float | None, model_version: int) -> None:
@@ -172,7 +181,7 @@ class NodeEpisode:
             task.destination = destination
             self._record(task, TaskState.UNFINISHED)
             return
-        self._tell(TaskDecided(task, destination), now)
+        self._tell(TaskDecided(task, destination), now - task.late_s)
 
     def expect(self, header: pb.TaskHeader) -> LiveTask:
         """The head of a transfer arrived. Raises ModelError for values that no task has, Refused for one not from elsewhere
@@ -331,10 +340,13 @@ class NodeEpisode:
         work = Work(task.cycles, task.size_bits, task.profile)
 
         def ended(at: float) -> None:
-            if task.state is not TaskState.EXECUTING:  # failed, and its deadline has taken it away since
+            # Given up since: its deadline took it away, or it was done before it failed.
+            given_up = self._running is None or self._running[1] is not running
+            if given_up or task.state is not TaskState.EXECUTING:
                 return
             self._running = None
-            self._tell(ExecutionEnded(task), self._instant(planned, at - self.begins))
+            happened = at - self.begins
+            self._tell(ExecutionEnded(task), self._instant(min(planned, happened), happened))  # work may be done early
 
         running = self._application.start(work, busy_s, self.begins + now, ended)
         self._running = (task, running)

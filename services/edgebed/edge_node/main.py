@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from edgebed.edge_node.app import Seat, create_app, hot_routes
 from edgebed.edge_node.service import EdgeNode
 from edgebed.emulation.clock import Clock
+from edgebed.emulation.priority import take_priority
 from edgebed.settings import Settings
 from edgebed.stores.artefacts import open_artefacts
 from edgebed.systems.registry import BUILT_IN, find_policy
@@ -48,6 +49,7 @@ async def serve(
     ready = prepared or prepare()
     clock = Clock(asyncio.get_running_loop())
     node = EdgeNode(clock, ready.payload, token=settings.token, spool=settings.spool)
+    node.priority = take_priority()
     ready.seat.taken, ready.seat.artefacts = node, open_artefacts(settings.artefacts)
     where = sock or (settings.host, settings.port)
     server = serve_http(ready.app, hot_routes(node), where, token=settings.token, open_paths=OPEN_PATHS)

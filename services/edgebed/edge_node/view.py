@@ -61,6 +61,7 @@ class NodeView(View):
             deadline_s=np.array([task.deadline_s]),
             waiting=np.array([around.core.waiting]),
             available=np.array([around.core.waiting < around.limit]),
+            receiving=np.array([around.receiving]),
         )
 
     @cached_property
@@ -98,11 +99,6 @@ class NodeView(View):
         """(1, k) as in `View`, without looking at the other links."""
         core, now = self._around.core, self._now_s
         return np.array([[core.sending_backlog_s(j, now) for j in nodes[0].tolist()]])
-
-    @cached_property
-    def receiving(self) -> NDArray[np.int64]:
-        """(1, N) as in `View`, as last heard from the others."""
-        return np.array([self._around.receiving], dtype=np.int64)
 
     def uniforms(self, draws: int) -> NDArray[np.float64]:
         """(1, draws) as in `View`."""

@@ -59,8 +59,8 @@ def summarise(units: Sequence[Mapping[str, Any]], *, slot_s: float) -> dict[str,
     """The section `fidelity` of results.json.
 
     A unit is what `compare` gives with, beside it: `method`, `successRate` and `simulatedSuccessRate` (the same policy on
-    the same luck in the simulator), `slotLatenessSeconds` (of every slot), `probes` (count, bytes, latencySeconds.p50) and
-    `lost` (tasks whose node went away).
+    the same luck in the simulator), `slotLatenessSeconds` (of every slot), `probes` (count, bytes, latencyP50Seconds),
+    `priorities` (with which nodes ran) and `lost` (tasks whose node went away).
     """
     tasks = sum(unit["tasks"] for unit in units)
     lateness = _joined(units, "slotLatenessSeconds")
@@ -92,6 +92,7 @@ def summarise(units: Sequence[Mapping[str, Any]], *, slot_s: float) -> dict[str,
         "lateSlots": late,
         "worstSlotLatenessSeconds": worst,
         "reliable": late == 0,
+        "priorities": sorted({name for unit in units for name in unit["priorities"]}),
         "links": [link for unit in units for link in unit["links"]],
         "methods": methods,
     }

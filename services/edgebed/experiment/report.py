@@ -170,7 +170,8 @@ def _fidelity(results: Results) -> str:
     heads = ("method", "in time, measured", "in the simulator", "same status", "probes per task", "bytes", "latency")
     note = (
         "The simulator's figure is of the same policy on the same tasks with the same luck. Same status: the simulator is "
-        "given the decisions that were taken here. Latency: median time from a question to its answer."
+        "given the decisions that were taken here. Latency: median time from a question to its answer. Nodes ran with "
+        f"{' and '.join(found['priorities'])} priority; real-time scheduling, where permitted, keeps them punctual."
     )
     return (
         f"<section><h2>Measured against configured</h2><p>{_text(sentence(found))}.</p>"

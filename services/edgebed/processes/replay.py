@@ -65,6 +65,7 @@ class Stand:
             stack.callback(writer.close)
             ingest = Ingest(writer)
             log = stack.enter_context(_Served(ingest))
+            self.log_address, self.writer = log.address, writer
             coordinator = EmbeddedCoordinator(now=lambda: 0.0)  # who is gone is seen by the family
             environment = {
                 "EDGEBED_SPOOL": str(folder / "spool"),

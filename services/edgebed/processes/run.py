@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from edgebed.emulation.applications.videos import find_ffmpeg
+from edgebed.emulation.applications import check_profiles, find_application
 from edgebed.experiment.errors import EnvironmentFault, Problem, UserError
 from edgebed.experiment.folder import RunFolder, open_run_folder
 from edgebed.experiment.inputs import read_inputs
@@ -42,8 +42,9 @@ def run_on_processes(experiment: Experiment, output: Path, show: Show, *, port: 
     Raises UserError for what cannot be run as asked, EnvironmentFault for what failed around it, a lost node for example.
     """
     check_backend(experiment)
-    if experiment.spec.workload.application.kind == "ffmpeg":
-        find_ffmpeg()  # before anything is started
+    find_application(experiment.spec.workload.application.kind).check()  # a missing program, before anything starts
+    for _, point in expand(experiment):
+        check_profiles(point)
     folder = open_run_folder(output, experiment, VERSIONS)
     if (output / RESULTS).exists():
         return read_results(output)

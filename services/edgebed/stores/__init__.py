@@ -1,4 +1,11 @@
 """Stores: where records, artefacts and settings are kept. A store does not know who uses it.
 
 What belongs here: reading and writing what other rooms hold as values. What does not: what the values mean.
+
+    task_log       the task log in a database; log_schema: its tables; database: whole transactions, bounded waits, faults
+    log_writer     records on their way there, in a thread; spool: on disk while the database is away
+    log_files      task logs as Parquet files
+    artefacts      models, logs and figures with a manifest
+    coordination   who is there, and what they are to use
+    disk           files that are whole or not there
 """

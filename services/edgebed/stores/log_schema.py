@@ -40,6 +40,9 @@ _BY_KEY: Any = {"sqlite_with_rowid": False}
 
 STATUSES = (TaskState.SUCCEEDED, TaskState.DROPPED, TaskState.FAILED, TaskState.UNFINISHED)
 
+WHOLE = ("episode", "task", "slot", "source", "destination", "place")
+"""Columns of numbers that a reader holds in 32 bits; SQLite would keep longer ones."""
+
 tasks = Table(
     "tasks",
     metadata,
@@ -65,6 +68,7 @@ tasks = Table(
     Column("probability", Double),
     Column("model_version", BigInteger, nullable=False),
     Column("reason", String(100), nullable=False),
+    *(CheckConstraint(f"{name} BETWEEN 0 AND 2147483647", name=f"{name}_is_a_number") for name in WHOLE),
     CheckConstraint(f"status IN ({', '.join(str(int(status)) for status in STATUSES)})", name="status_is_an_end"),
     **_BY_KEY,
 )

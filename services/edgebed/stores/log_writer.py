@@ -65,6 +65,7 @@ class LogWriter:
         """
         self._append, self._limit = append, limit
         self._spool = Spool(spool)
+        self._taken = self._spool.rows  # in all; what is not queued any more has been dealt with, in this order
         self._waiting: deque[Row] = deque()
         self._in_hand: Rows = ()
         self._changed = threading.Condition()
@@ -88,6 +89,7 @@ class LogWriter:
             if len(self._waiting) + len(self._in_hand) + len(rows) > self._limit:
                 raise self._too_much()
             self._waiting.extend(rows)
+            self._taken += len(rows)
             self._changed.notify_all()
 
     @property
@@ -102,11 +104,12 @@ class LogWriter:
             return LogCounts(self._queued(), self.stored, self.repeated, self.spooled, self.refused, self.batches)
 
     def flush(self, timeout_s: float) -> bool:
-        """Waits until the database has everything that was put; False when the time was not enough."""
+        """Waits until the database has everything that was put before; False when the time was not enough."""
         with self._changed:
-            self._hurry = True
+            self._hurry, wanted = True, self._taken
             self._changed.notify_all()
-            done = self._changed.wait_for(lambda: self._broken or self._stopping or not self._queued(), timeout_s)
+            over = lambda: self._broken or self._stopping or self._taken - self._queued() >= wanted  # noqa: E731
+            done = self._changed.wait_for(over, timeout_s)
             self._hurry = False
             self._check()
             return bool(done)

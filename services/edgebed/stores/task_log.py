@@ -37,7 +37,7 @@ STATEMENT_ROWS = 200
 """Rows of one INSERT. Python's lock is let go once a statement, so a busy event loop beside the writer costs it little."""
 
 _KINDS: dict[str, Any] = {
-    **dict.fromkeys(("episode", "task", "slot", "source", "destination", "place"), np.int32),
+    **dict.fromkeys(schema.WHOLE, np.int32),
     "status": np.int8,
     "model_version": np.int64,
     "reason": object,

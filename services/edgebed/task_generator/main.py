@@ -4,6 +4,7 @@ import asyncio
 import socket
 
 from edgebed.emulation.clock import Clock
+from edgebed.emulation.priority import take_priority
 from edgebed.settings import Settings
 from edgebed.task_generator.app import create_app, hot_routes
 from edgebed.task_generator.service import Generator
@@ -16,6 +17,7 @@ DRAIN_S = 2.0
 async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | None = None) -> None:
     """Serves until `stop` is set, then drains. `sock` listens already where a parent has bound it."""
     clock = Clock(asyncio.get_running_loop())
+    take_priority()  # a slot that is emitted late makes the whole run unreliable
     generator = Generator(clock, token=settings.token)
     where = sock or (settings.host, settings.port)
     server = serve_http(

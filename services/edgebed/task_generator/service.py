@@ -6,15 +6,12 @@ import time
 from typing import Any
 
 from edgebed.emulation.clock import Clock
-from edgebed.task_generator.emission import ARRIVALS, Emission
+from edgebed.task_generator.emission import Emission
 from edgebed.task_generator.lateness import Histogram
 from edgebed.task_generator.plan import Plan, Refused, read_plan
 from edgebed.wire.client import Peer
 from edgebed.wire.errors import PeerError
 from edgebed.wire.generated import testbed_pb2 as pb
-
-OPEN_S = 1.0
-"""How long opening a connection before the start may take; a node that is away does not delay the others."""
 
 
 class Generator:
@@ -90,8 +87,7 @@ async def _open(peers: list[Peer]) -> None:
     """Connections are there before the first slot begins, so that it does not pay for opening them."""
 
     async def one(peer: Peer) -> None:
-        # A request without a task is refused, over a connection that is open then; who is away is named with its first task.
-        with contextlib.suppress(PeerError):
-            await peer.post(ARRIVALS, b"", timeout_s=OPEN_S)
+        with contextlib.suppress(PeerError):  # who is away is named with the first task that it does not take
+            await peer.open()
 
     await asyncio.gather(*(one(peer) for peer in peers))

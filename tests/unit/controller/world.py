@@ -85,7 +85,7 @@ class World:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
-        self.store = TaskLogStore(f"sqlite:///{folder / 'tasks.db'}")
+        self.store = TaskLogStore(f"sqlite:///{folder / 'tasks.db'}", busy_s=0.2)
         self.writer = LogWriter(self.store.append_rows, folder / "spool")
         self.ingest = Ingest(self.writer)
         self.artefacts = LocalArtefacts(folder / "artefacts")

@@ -30,6 +30,7 @@ def unit(measured, **more):
         "simulatedSuccessRate": 0.91,
         "slotLatenessSeconds": [0.001, 0.002],
         "probes": {"count": 500, "bytes": 10_000, "latencyP50Seconds": 0.001},
+        "priorities": ["usual"],
         "lost": 0,
     }
     return {**compare(measured, LOG, NETWORK), **beside, **more}

@@ -53,8 +53,13 @@ class Actor(Policy):
 
     def probability(self, view: View, answers: Answers | None, destination: Integers) -> Floats:
         """(rows,) the masked softmax at the destination; when greedy, 1 where `decide` goes there."""
-        if self._decided is not None and self._decided[0] is view and np.array_equal(self._decided[1], destination):
-            return self._decided[2]
+        decided = self._decided
+        if (
+            decided is not None
+            and decided[0] is view
+            and (decided[1] is destination or np.array_equal(decided[1], destination))
+        ):
+            return decided[2]
         assert answers is not None
         if not self.sample:
             return np.equal(self.decide(view, answers), destination).astype(np.float64)

@@ -29,6 +29,8 @@ class Ratc(Policy):
             view.sending_backlog_to(nodes) + view.transmission_to(nodes) + answers.backlog_s + view.execution_at(nodes)
         )
         both_in_time = completion.max(axis=1) <= view.deadline_s
-        hazard = view.hazard_of(nodes)
-        by = np.where(both_in_time[:, None], hazard, completion)
+        if view.rows == 1:  # a node decides for one task at a time, and has few microseconds for it
+            first, second = (view.hazard_of(nodes) if both_in_time[0] else completion)[0].tolist()
+            return nodes[:, 1] if second < first else nodes[:, 0]
+        by = np.where(both_in_time[:, None], view.hazard_of(nodes), completion)
         return np.where(by[:, 1] < by[:, 0], nodes[:, 1], nodes[:, 0])
