@@ -157,6 +157,10 @@ def row_of(record: pb.TaskRecord) -> Row:
         raise ValueError(f"task {task.number}: status {record.status} is unknown; give 0 to {_FAILED}")
     if task.number >= 2**31 or task.episode >= 2**31 or max(task.source, task.destination, record.place) >= 2**31:
         raise ValueError(f"task {task.number} of episode {task.episode}: a number is over 2147483647")
+    if task.model_version >= 2**63:
+        raise ValueError(
+            f"task {task.number}: model_version {task.model_version} is not allowed; give a number below 2^63"
+        )
     if len(record.reason) > 100:
         raise ValueError(f"task {task.number}: reason has {len(record.reason)} characters; give at most 100")
     probability = task.probability if task.HasField("probability") else None

@@ -1,5 +1,6 @@
 """What a node measures of itself: counts and bounded samples, kept as plain numbers so that the hot path stays quick."""
 
+import math
 from collections import Counter, deque
 from collections.abc import Iterable
 
@@ -11,7 +12,7 @@ class Sample:
     """The latest values of a quantity, in its base unit, with the count and sum of all of them."""
 
     def __init__(self) -> None:
-        self.count, self.total, self.maximum = 0, 0.0, 0.0
+        self.count, self.total, self.maximum = 0, 0.0, -math.inf
         self._latest: deque[float] = deque(maxlen=SAMPLES)
 
     def add(self, value: float) -> None:

@@ -83,7 +83,8 @@ class Recorder:
         self._some.set()
         self._hurry.set()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._empty.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._empty.wait()
         return not self.unsent
 
     async def stop(self, timeout_s: float = 2.0) -> None:
@@ -91,8 +92,7 @@ class Recorder:
         await self.flush(timeout_s)
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
         if self._waiting:
             self._to_disk()
@@ -102,8 +102,10 @@ class Recorder:
     async def _deliver(self) -> None:
         while True:
             await self._some.wait()
-            with contextlib.suppress(TimeoutError):  # what ends in the meantime travels along
-                await asyncio.wait_for(self._hurry.wait(), INTERVAL_S)
+            # Before Python 3.12, `wait_for` may swallow being cancelled.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(INTERVAL_S):  # what ends in the meantime travels along
+                    await self._hurry.wait()
             self._some.clear()
             self._hurry.clear()
             while self.unsent:

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from edgebed.emulation.clock import Clock, Timer
 from edgebed.wire.client import Peer, Upload
-from edgebed.wire.errors import PeerError
+from edgebed.wire.errors import PeerError, PeerSilent
 
 GRID_S = 0.004
 """Distance of two ticks: what a link of 40 MB/s sends in it fits a socket's buffer."""
@@ -33,7 +33,7 @@ DRAIN_POLL_S = 0.0005
 OPEN_LIMIT_S = 1.0
 """How long opening a connection may take before the peer counts as lost."""
 CONFIRM_LIMIT_S = 5.0
-"""How long the peer may take to confirm a transfer after its last byte."""
+"""How long the peer may take to confirm a transfer after its last byte, and how long it may take none of what is due."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,20 @@ class TransferEnd:
 class _Transfer:
     """The one in progress."""
 
-    __slots__ = ("begins", "cut_at", "ended", "last_at", "rate", "size", "timers", "unconfirmed", "upload", "written")
+    __slots__ = (
+        "begins",
+        "cut_at",
+        "ended",
+        "last_at",
+        "moved_at",
+        "rate",
+        "size",
+        "timers",
+        "unconfirmed",
+        "unsent",
+        "upload",
+        "written",
+    )
 
     def __init__(
         self,
@@ -73,6 +86,7 @@ class _Transfer:
         self.last_at = begins + size / rate
         self.ended, self.unconfirmed = ended, unconfirmed
         self.written = 0
+        self.unsent, self.moved_at = size + 1, begins  # what the kernel had not taken, and since when
         self.upload: Upload | None = None
         self.timers: dict[str, Timer] = {}
 
@@ -190,12 +204,17 @@ class PacedLink:
             upload.write(piece)
 
     def _drain(self, transfer: _Transfer) -> None:
-        """Ends once the kernel has everything: at once, unless the peer cannot keep up."""
+        """Ends once the kernel has everything: at once, unless the peer cannot keep up; one that takes nothing is lost."""
         upload = transfer.upload
         assert upload is not None  # it flows
-        if upload.unsent:
-            at = self._clock.now() + DRAIN_POLL_S
-            transfer.timers["write"] = self._clock.at(at, lambda: self._drain(transfer))
+        if unsent := upload.unsent:
+            now = self._clock.now()
+            if unsent < transfer.unsent:
+                transfer.unsent, transfer.moved_at = unsent, now
+            elif now - transfer.moved_at > CONFIRM_LIMIT_S:
+                self._lose(transfer, PeerSilent(f"{self._peer.address}{self._path}: took nothing any more"))
+                return
+            transfer.timers["write"] = self._clock.at(now + DRAIN_POLL_S, lambda: self._drain(transfer))
             return
         upload.on_lost = None  # from here on, `finish` tells
         self._spawn(self._confirm(transfer, upload))
