@@ -94,10 +94,23 @@ def opened(folder):
     return run, Setting.of(run.experiment, 0, read_inputs(run.experiment))
 
 
-def outcome(run, setting, teacher):
+class PlainGround(SimulatorGround):
+    """Keeps the checkpoints of a testbed, where every point of the curve has one."""
+
+    plays_curve = False
+
+
+def outcome(run, setting, teacher, ground=None):
     unit = Unit(0, 0, 0, "network 1", run.experiment)
     store = StageStore(run.path / "stages", VERSIONS)
-    return run_methods(unit, SimulatorGround(setting), teacher, store, Silent()), store
+    return run_methods(unit, ground or SimulatorGround(setting), teacher, store, Silent()), store
+
+
+def actors(run):
+    """What was learned, by kind of stage."""
+    found = {p.parent.name.split("-")[0]: p.read_bytes() for p in (run.path / "stages").glob("*-*/actor.safetensors")}
+    assert set(found) == {"offline", "online"}
+    return found
 
 
 def test_what_is_learned_elsewhere_is_the_same_to_the_bit(tmp_path):
@@ -193,3 +206,43 @@ def test_the_same_job_is_done_once(tmp_path):
         assert results[0] == results[1] == results[2]
         assert trainer.trainer.ended == {("offline", "succeeded"): 1}
         assert np.isfinite(trainer.trainer.seconds["offline"])
+
+
+class Losing(RemoteTeacher):
+    """The trainer does one job, and is replaced by a fresh one before anybody hears of that."""
+
+    restart: Any = None
+    kind = ""
+
+    def ask(self, request, progress=None, stage=""):
+        found = super().ask(request, progress, stage)
+        if request["kind"] == self.kind and self.restart is not None:
+            restart, self.restart = self.restart, None
+            restart()
+            return super().ask(request, progress, stage)
+        return found
+
+
+@pytest.mark.parametrize("kind", ["offline", "begin", "update", "checkpoint", "finish"])
+def test_an_answer_that_is_lost_with_the_trainer_changes_nothing(tmp_path, kind):
+    here, setting = opened(tmp_path / "here")
+    expected, _ = outcome(here, setting, LocalTeacher(setting), PlainGround(setting))
+    there, setting = opened(tmp_path / "there")
+    trainers = [Running(tmp_path)]
+    try:
+        name = experiment_artefact(trainers[0].artefacts, there.path, "tiny")
+        teacher = Losing(trainers[0].address, trainers[0].artefacts, name, 0)
+        port = int(trainers[0].address.rpartition(":")[2])
+
+        def restart():
+            trainers[-1].stop()
+            trainers.append(Running(tmp_path, port))
+
+        teacher.kind, teacher.restart = kind, restart
+        with closing(teacher):
+            found, _ = outcome(there, setting, teacher, PlainGround(setting))
+    finally:
+        trainers[-1].stop()
+    assert len(trainers) == 2
+    assert found == expected
+    assert actors(there) == actors(here)
