@@ -152,7 +152,7 @@ def process(folder: Path, port: int):
 def has_done(address, job, past):
     """Gives the job and looks at it until it is past so many updates, or over; returns it, and what `done` was on the way."""
     seen: list[float] = []
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while time.monotonic() < until:
         try:
             document = httpx.post(f"{address}/v1/jobs", json=job, trust_env=False).json()
