@@ -41,7 +41,7 @@ demo: setup ## run the example experiment and write its report (about five minut
 	$(BIN)/edgebed run deploy/experiments/quickstart.yaml
 
 test: setup ## run all tests
-	$(BIN)/python -m pytest tests/unit tests/parity tests/stores tests/services
+	$(BIN)/python -m pytest tests/unit tests/parity tests/stores tests/contracts tests/services
 
 check: setup ## lint, types, import contracts, generated files
 	$(BIN)/ruff check .
@@ -64,7 +64,7 @@ generate: setup ## make the generated files again
 bench: setup ## run the benchmarks, print a table, write build/bench.json
 	$(BIN)/python -m tests.benchmarks
 
-paper: setup ## reproduce the paper's figures: SCALE=small (an hour) or full
+paper: setup ## reproduce the paper's figures: SCALE=small (an hour), medium or full
 	$(BIN)/python -m scripts.paper --scale $(SCALE)
 
 lock: | $(UV) ## pin the dependencies again

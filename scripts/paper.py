@@ -91,8 +91,9 @@ HEAD = """# The paper again
 Lin, Yang, Guo, Cao, "Decentralized Task Offloading in Edge Computing: An Offline-to-Online Reinforcement Learning
 Approach", IEEE Transactions on Computers 2024, sections V and VI. One experiment per figure of the paper, in the
 simulator; two for its testbed setup there, and one on processes with real bytes and real time (fig8). Each table is made
-from the run's `results.json` by `scripts/paper.py`, nothing by hand. Success rates are percentages of all tasks that arrived, with 95 % intervals over networks and training seeds where
-there are several, and methods are compared on the same tasks and the same luck.
+from the run's `results.json` by `scripts/paper.py`, nothing by hand. Success rates are percentages of all tasks that
+arrived, with 95 % intervals over networks and training seeds where there are several, and methods are compared on the same
+tasks and the same luck.
 
 Two recipes of online learning appear. `-paper` is Algorithm 2 as published: the team's reward, discount 0.99. The other is
 edgebed's default for PPO in these files: the same algorithm, with every decision judged by the outcome of its own task

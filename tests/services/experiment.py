@@ -23,21 +23,25 @@ spec:
   onNodeLoss: %(on_node_loss)s
   network:
     nodes: 3
-    cores: {choice: [8, 16]}
+    cores: %(cores)s
     arrivalProbability: 0.8
     executionFailureRate: 0.2
     linkRateMBps: {uniform: [20, 40]}
     linkFailureRate: 0.03
   workload:
-    slotSeconds: 0.1
+    slotSeconds: %(slot_seconds)g
     slots: %(slots)d
-    sizeKB: {uniform: [100, 400]}
-    cyclesPerBit: {uniform: [400, 800]}
-    deadlineSeconds: 0.5
+%(tasks)s
   methods:
     - {name: ratc, policy: ratc}
 %(more)s
   evaluation: {episodes: %(episodes)d, every: 2}
+"""
+
+TASKS = """
+    sizeKB: {uniform: [100, 400]}
+    cyclesPerBit: {uniform: [400, 800]}
+    deadlineSeconds: 0.5
 """
 
 O2O = """
@@ -54,11 +58,21 @@ class Command:
     """`edgebed run` in a folder."""
 
     def __init__(
-        self, folder: Path, *, on_node_loss: str = "fail", slots: int = 10, episodes: int = 2, more: str = ""
+        self,
+        folder: Path,
+        *,
+        on_node_loss: str = "fail",
+        slots: int = 10,
+        slot_seconds: float = 0.1,
+        episodes: int = 2,
+        cores: str = "{choice: [8, 16]}",
+        tasks: str = TASKS,
+        more: str = "",
     ) -> None:
         self.output = folder / "runs" / "small"
         self.file = folder / "small.yaml"
-        values = {"on_node_loss": on_node_loss, "slots": slots, "episodes": episodes, "more": more}
+        values = {"on_node_loss": on_node_loss, "slots": slots, "slot_seconds": slot_seconds, "episodes": episodes}
+        values |= {"cores": cores, "tasks": tasks, "more": more}
         self.file.write_text(EXPERIMENT % values)
         self.process: subprocess.Popen[str] | None = None
         self.known: set[int] = set()

@@ -86,7 +86,16 @@ class ArtefactSuite(ABC):
                 work()
         assert store.names() == []
 
-    @pytest.mark.parametrize("file", ["", "a/b", "../x", "a b", "x" * 101])
+    def test_a_file_may_lie_in_a_folder_of_the_artefact(self, store):
+        """As an experiment's inputs do."""
+        store.publish("x/experiment", {"experiment.yaml": b"a", "inputs/network.json": b"b"}, {})
+        there = store.open("x/experiment")
+        assert {name: there.read(name) for name in there.files} == {
+            "experiment.yaml": b"a",
+            "inputs/network.json": b"b",
+        }
+
+    @pytest.mark.parametrize("file", ["", "/a", "a//b", "a/../b", "../x", "a b", "x" * 101])
     def test_what_is_no_file_name_is_refused(self, store, file):
         with pytest.raises(UserError, match="is not a file name"):
             store.publish(NAME, {"good": b"", file: b""}, {})

@@ -171,6 +171,25 @@ def test_a_server_that_is_no_controller_is_named():
         client.close()
 
 
+def test_a_client_that_is_closed_ends_its_watches():
+    """Whatever they are doing at that instant: asking, waiting for an answer, or passing one on."""
+    coordinator = EmbeddedCoordinator()
+    with RegistryServer(coordinator).running() as server:
+        for number in range(60):
+            client = HttpCoordinator(server.address)
+            for _ in range(3):
+                client.watch("trainer", lambda _: None)
+            if number % 3 == 1:
+                time.sleep(0.001 * number / 3)  # from before the request to after its answer
+            elif number % 3 == 2:
+                coordinator.publish("trainer", str(number))
+            client.close()
+    until = time.monotonic() + LONG_S
+    while (left := [t for t in threading.enumerate() if t.name == "watch trainer"]) and time.monotonic() < until:
+        left[0].join(LONG_S)
+    assert not left
+
+
 @pytest.mark.parametrize("document", [None, {}, [], {"instances": [{}]}, {"instances": 3}, "text"])
 def test_an_answer_that_is_none_of_a_controller_is_named(document):
     """Another server may answer the same path with other JSON."""

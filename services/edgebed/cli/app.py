@@ -209,6 +209,36 @@ def schema() -> None:
         _print_json(experiment_schema())
 
 
+class Measurable(StrEnum):
+    """Applications whose tasks have costs to measure."""
+
+    FFMPEG = "ffmpeg"
+
+
+@app.command()
+def calibrate(
+    application: Annotated[Measurable, typer.Argument(help="whose tasks to measure")],
+    output: Annotated[Path, typer.Option(help="the file of costs to write, .json")],
+    only: Annotated[
+        list[str] | None, typer.Option(help="profiles by name, with * for anything; may be repeated; all if not given")
+    ] = None,
+) -> None:
+    """Measure what the tasks of an application cost on this machine, for `spec.workload.application.costs`.
+
+    What has been measured before is not measured again, so an interrupted calibration goes on. Keep the machine idle.
+
+        edgebed calibrate ffmpeg --output ffmpeg-costs.json
+
+        edgebed calibrate ffmpeg --only '*-480p30-2s' --output short-costs.json
+    """
+    with guarded(resume=True):
+        from edgebed.cli.calibration import calibrate_ffmpeg
+
+        assert application is Measurable.FFMPEG  # the only one
+        for line in calibrate_ffmpeg(output, only or ["*"]):
+            print(line)
+
+
 class ServiceName(StrEnum):
     """What `serve` can start."""
 
@@ -222,7 +252,7 @@ class ServiceName(StrEnum):
 def serve(service: Annotated[ServiceName, typer.Argument(help="which service")]) -> None:
     """Start one service by hand, with settings from the environment (EDGEBED_..., see docs/settings.md).
 
-    EDGEBED_PORT=8081 edgebed serve edge-node
+    edgebed serve edge-node
     """
     with guarded():
         import os

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgebed.experiment.errors import Problem, UserError, shown
 from edgebed.experiment.methods import Method
-from edgebed.experiment.parts import NetworkFile, WorkloadFile
+from edgebed.experiment.parts import MeasuredWorkload, NetworkFile, WorkloadFile
 from edgebed.experiment.reading import load
 from edgebed.experiment.specification import Experiment
 from edgebed.experiment.sweep import expand, replacing
@@ -41,11 +41,17 @@ def plan(experiment: Experiment) -> dict[str, Any]:
     """What running it would do, as JSON. Reads the files that it names, and raises UserError when they are wrong."""
     steps = expand(experiment)
     for _, step in steps:
-        if isinstance(step.spec.network, NetworkFile) or isinstance(step.spec.workload, WorkloadFile):
+        if isinstance(step.spec.network, NetworkFile) or isinstance(
+            step.spec.workload, MeasuredWorkload | WorkloadFile
+        ):
             # imports the reader of traces, which a drawn experiment does not need
             from edgebed.experiment.inputs import read_inputs
 
             read_inputs(step)
+        if experiment.spec.backend != "simulator":
+            from edgebed.emulation.applications import check_profiles
+
+            check_profiles(step)
     for _, choice in policy_choices(experiment):
         if choice.kind == "actor" and isinstance(choice.parameters.get("model"), str):
             from edgebed.experiment.inputs import file_content

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from edgebed.emulation.applications import check_profiles
 from edgebed.experiment.errors import Problem, UserError, shown
 from edgebed.experiment.inputs import read_inputs
 from edgebed.experiment.specification import Experiment
@@ -27,6 +28,8 @@ def checked(document: Mapping[str, Any], folder: Path) -> Experiment:
         problems += _outside(dotted(location), choice.parameters.get("model"))
     for part in ("network", "workload"):
         problems += _outside(f"spec.{part}.file", getattr(getattr(experiment.spec, part), "file", None))
+    costs = getattr(experiment.spec.workload.application, "costs", None)
+    problems += _outside("spec.workload.application.costs", costs)
     if experiment.spec.backend == "simulator":
         remedy = "give processes or kubernetes; the simulator needs no controller: edgebed run FILE"
         problems.append(Problem("spec.backend", "'simulator' is not allowed here", remedy))
@@ -35,6 +38,7 @@ def checked(document: Mapping[str, Any], folder: Path) -> Experiment:
     check_backend(experiment)
     for _, point in expand(experiment):
         read_inputs(point)
+        check_profiles(point)
     return experiment
 
 

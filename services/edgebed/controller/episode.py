@@ -20,6 +20,7 @@ def plan_of(
         run=run, episode=episode, slot_s=tasks.slot_s, slots=tasks.slots, starts_at_unix_ns=starts_at_unix_ns
     )
     plan.addresses.extend(addresses)
+    profile = tasks.profile
     for number, (slot, source) in enumerate(np.argwhere(tasks.arrives[0]).tolist()):
         at = (0, slot, source)
         plan.tasks.add(
@@ -32,6 +33,7 @@ def plan_of(
             arrived_s=slot * tasks.slot_s,
             u_transmission=float(tasks.u_transmission[at]),
             u_execution=float(tasks.u_execution[at]),
+            profile=0 if profile is None else int(profile[at]),
         )
     return plan
 

@@ -57,8 +57,12 @@ class Ingest:
         if self._writer.queued + len(rows) > QUEUE_ROWS:
             self.refused += 1
             raise Problem(503, "Log away", f"{self._writer.queued} records wait for the database; try again later")
-        new = self._count(batch)
-        self._writer.put(rows)
+        try:
+            self._writer.put(rows)
+        except (EnvironmentFault, RuntimeError) as error:  # no room, or closing: the node keeps them
+            self.refused += 1
+            raise Problem(503, "Log away", f"{error}; try again later") from error
+        new = self._count(batch)  # only what is kept has ended
         self.records += len(rows)
         return dump(pb.RecordReceipt(stored=new), content_type)
 

@@ -32,7 +32,7 @@ def run_phases(folder: RunFolder, testbed: Testbed, teacher_for: TeacherFor, sta
     merged: list[Outcomes] = [{} for _ in points]
     for unit in units_of(points):
         setting = Setting.of(unit.experiment, unit.replicate, read_inputs(unit.experiment))
-        application = unit.experiment.spec.workload.application.model_dump(by_alias=True, exclude_none=True)
+        application = {"kind": unit.experiment.spec.workload.application.kind}
         about = {
             "replicate": unit.replicate,
             "trainingSeed": unit.training_seed,

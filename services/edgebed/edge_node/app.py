@@ -21,7 +21,7 @@ from edgebed.edge_node.episode import LiveTask, NodeEpisode, Refused, payload_by
 from edgebed.edge_node.metrics import NodeCollector
 from edgebed.edge_node.service import EdgeNode
 from edgebed.experiment.errors import EnvironmentFault, UserError
-from edgebed.stores.artefacts import ArtefactStore
+from edgebed.stores.artefacts import ArtefactError, ArtefactStore
 from edgebed.systems.cooperative.actor import ActorWeights
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.wire.description import TEXT, HotPath, describe, problems
@@ -187,7 +187,10 @@ def read_model(artefacts: ArtefactStore | None, model: Model) -> ActorWeights:
     """The weights of a model, refused unless they are exactly what was announced."""
     if artefacts is None:
         raise Refused("this node has no artefact store; set EDGEBED_ARTEFACTS")
-    content = artefacts.open(model.name).read(model.file)
+    try:
+        content = artefacts.open(model.name).read(model.file)
+    except ArtefactError as error:  # not there, or damaged
+        raise ModelError("model", model.name, str(error)) from error
     found = hashlib.sha256(content).hexdigest()
     if found != model.sha256:
         raise ModelError("model.sha256", found, f"the announced model has {model.sha256}; publish it again")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from edgebed.experiment.document import Count, Document, Positive, Seconds, refused
-from edgebed.experiment.parts import Application, RulesChoice
+from edgebed.experiment.parts import ApplicationKind, RulesChoice
 from edgebed.experiment.quantities import Quantity
 from edgebed.systems.cooperative.distributions import Distribution
 from edgebed.systems.cooperative.errors import ModelError
@@ -39,6 +39,13 @@ class TaskModel(Document):
     def model(self, slot_s: float) -> WorkloadModel:
         """The same as the system's value."""
         return WorkloadModel(slot_s, self.slots, self.size_bits, self.cycles_per_bit, self.deadline_seconds)
+
+
+class Application(Document):
+    """What a task does on this node."""
+
+    kind: ApplicationKind = "synthetic"
+    """Its name."""
 
 
 class Configuration(Document):

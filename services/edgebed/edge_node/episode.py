@@ -340,10 +340,13 @@ class NodeEpisode:
         work = Work(task.cycles, task.size_bits, task.profile)
 
         def ended(at: float) -> None:
-            if task.state is not TaskState.EXECUTING:  # failed, and its deadline has taken it away since
+            # Given up since: its deadline took it away, or it was done before it failed.
+            given_up = self._running is None or self._running[1] is not running
+            if given_up or task.state is not TaskState.EXECUTING:
                 return
             self._running = None
-            self._tell(ExecutionEnded(task), self._instant(planned, at - self.begins))
+            happened = at - self.begins
+            self._tell(ExecutionEnded(task), self._instant(min(planned, happened), happened))  # work may be done early
 
         running = self._application.start(work, busy_s, self.begins + now, ended)
         self._running = (task, running)

@@ -188,6 +188,7 @@ class EdgeNode:
         if len(arrivals.tasks) > 1:
             self._check_together(episode, arrivals)
         for header in arrivals.tasks:
+            self._admit(header)
             episode.may_arrive(header)
         for header in arrivals.tasks:
             task = episode.arrive(header)
@@ -206,8 +207,9 @@ class EdgeNode:
             raise Refused("tasks of one message must differ, and be of one episode")
 
     def expect(self, header: pb.TaskHeader) -> tuple[NodeEpisode, LiveTask]:
-        """The head of a transfer. Raises Refused or ModelError."""
+        """The head of a transfer. Raises Refused, and ModelError for values or work that this node cannot do."""
         episode = self._running(header.run, header.episode)
+        self._admit(header)
         return episode, episode.expect(header)
 
     def answer(self, probe: pb.Probe) -> pb.ProbeAnswer:
@@ -296,6 +298,10 @@ class EdgeNode:
         if self.configuration is None or self.context is None:
             raise Refused("no configuration; give one with PUT /v1/configuration first")
         return self.configuration, self.context
+
+    def _admit(self, header: pb.TaskHeader) -> None:
+        assert self._application is not None  # an episode runs
+        self._application.admit(header.profile)
 
     def _running(self, run: str, episode: int) -> NodeEpisode:
         found = self.episode

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from edgebed.experiment.errors import Problem, UserError
 from edgebed.experiment.files import faults, write_atomically
-from edgebed.experiment.inputs import file_content
-from edgebed.experiment.parts import NetworkFile, WorkloadFile
+from edgebed.experiment.inputs import file_content, read_costs
+from edgebed.experiment.parts import MeasuredWorkload, NetworkFile, WorkloadFile
 from edgebed.experiment.reading import to_yaml
 from edgebed.experiment.specification import Experiment
 from edgebed.experiment.stages import StageStore
@@ -52,6 +52,9 @@ def open_run_folder(path: Path, experiment: Experiment, versions: Mapping[str, s
     if isinstance(spec.workload, WorkloadFile):
         copies["inputs/trace.parquet"] = file_content(experiment.folder / spec.workload.file, "spec.workload.file")
         as_run = replacing(as_run, "workload.file", "inputs/trace.parquet")
+    if isinstance(spec.workload, MeasuredWorkload):
+        copies["inputs/costs.json"] = read_costs(experiment)[1]
+        as_run = replacing(as_run, "workload.application.costs", "inputs/costs.json")
     as_run = _with_models(as_run, experiment.folder, copies).located(path)
     content = to_yaml(as_run).encode()
     marker = path / SPECIFICATION

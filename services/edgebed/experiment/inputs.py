@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from edgebed.experiment.costs import Costs, MeasuredTasks, parse_costs
 from edgebed.experiment.errors import EnvironmentFault, Problem, UserError, shown
-from edgebed.experiment.parts import NetworkFile, WorkloadFile
+from edgebed.experiment.parts import DrawnNetwork, MeasuredWorkload, NetworkFile, WorkloadFile
 from edgebed.experiment.quantities import MAXIMUM_NUMBER
 from edgebed.experiment.specification import Experiment
 from edgebed.experiment.trace import read_trace
 from edgebed.systems.cooperative.errors import ModelError
-from edgebed.systems.cooperative.network import Network, NetworkModel
+from edgebed.systems.cooperative.network import CORE_HZ, Network, NetworkModel
 from edgebed.systems.cooperative.randomness import Stream
 from edgebed.systems.cooperative.workload import Workload, WorkloadModel
 
 
 class Tasks(Protocol):
-    """Where episodes come from: a `WorkloadModel` or a `Trace`."""
+    """Where episodes come from: a `WorkloadModel`, `MeasuredTasks` or a `Trace`."""
 
     def draw(self, network: Network, seed: int, stream: Stream, episodes: range, *index: int) -> Workload:
         """Some episodes of one stream of one network seed."""
@@ -37,7 +38,7 @@ class Inputs:
     network_models: tuple[NetworkModel, ...]
     """One per replicate: the distributions it was drawn from, or the narrowest around a given network."""
     workload_model: WorkloadModel
-    """The distributions of the tasks; of a trace, its quantiles."""
+    """The distributions of the tasks; of costs, their values; of a trace, its quantiles."""
     tasks: Tasks
     """Draws the episodes."""
     files: dict[str, str]
@@ -62,6 +63,14 @@ def read_inputs(experiment: Experiment) -> Inputs:
         assert model is not None
         networks = tuple(model.draw(experiment.network_seed(r)) for r in range(spec.replicates))
         models = (model,) * spec.replicates
+    if isinstance(spec.workload, MeasuredWorkload):
+        costs, content = read_costs(experiment)
+        files[spec.workload.application.costs] = hashlib.sha256(content).hexdigest()
+        core_hz = spec.network.core_frequency_ghz * 1e9 if isinstance(spec.network, DrawnNetwork) else CORE_HZ
+        tasks = MeasuredTasks(
+            spec.workload.slot_seconds, spec.workload.slots, costs.profiles, core_hz, spec.workload.deadline_seconds
+        )
+        return Inputs(networks, models, tasks.model(), tasks, files)
     if not isinstance(spec.workload, WorkloadFile):
         workload = experiment.workload_model()
         assert workload is not None
@@ -82,6 +91,25 @@ def read_inputs(experiment: Experiment) -> Inputs:
         found = f"names node {trace.nodes - 1}"
         raise UserError(Problem("node", found, f"the network has nodes 0 to {smallest - 1}"), str(path))
     return Inputs(networks, models, trace.model(), trace, files)
+
+
+def read_costs(experiment: Experiment) -> tuple[Costs, bytes]:
+    """The costs that an experiment with a `MeasuredWorkload` names, and the content of their file.
+
+    Raises UserError when the file is not there, is wrong, or holds the costs of another application.
+    """
+    workload = experiment.spec.workload
+    assert isinstance(workload, MeasuredWorkload)
+    path = experiment.folder / workload.application.costs
+    if not path.exists():
+        field, remedy = "spec.workload.application.costs", f"make it with edgebed calibrate ffmpeg --output {path}"
+        raise UserError(Problem(field, f"{path}: no such file", remedy))
+    content = file_content(path, "spec.workload.application.costs")
+    costs = parse_costs(parse_json(content, str(path)), str(path))
+    if workload.application.kind not in ("synthetic", "cpu", costs.application):
+        found = f"{shown(costs.application)} is not allowed"
+        raise UserError(Problem("application", found, f"give costs of {workload.application.kind}"), str(path))
+    return costs, content
 
 
 def read_networks(content: bytes, replicates: int, *, source: str) -> tuple[Network, ...]:

@@ -1,6 +1,6 @@
 """The parts of the specification below `spec`: networks, tasks, rules, mask, reward, evaluation, sweep."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from edgebed.systems.cooperative.network import MAXIMUM_NODES
 from edgebed.systems.cooperative.rules import DecisionOrder, DropPolicy, FailureTime, FailureUnit, Horizon
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]
+ApplicationKind = Literal["synthetic", "cpu", "ffmpeg"]
 FilePath = Annotated[str, Field(min_length=1)]
 
 
@@ -50,8 +51,17 @@ class NetworkFile(Document):
 class Application(Document):
     """What a task does on a real node; the simulator knows its cycles only."""
 
-    kind: Literal["synthetic", "cpu", "ffmpeg"] = "synthetic"
-    """`synthetic` waits, `cpu` computes, `ffmpeg` converts video."""
+    kind: Literal["synthetic", "cpu"] = "synthetic"
+    """`synthetic` waits, `cpu` computes."""
+
+
+class MeasuredApplication(Document):
+    """What a task does on a real node, with what it costs there."""
+
+    kind: ApplicationKind
+    """`synthetic` waits for as long, `cpu` computes for as long, `ffmpeg` converts video, on one core."""
+    costs: FilePath
+    """A JSON file that `edgebed calibrate ffmpeg --output FILE` writes, relative to this file."""
 
 
 class _Slots(Document):
@@ -59,13 +69,13 @@ class _Slots(Document):
     """Length of a slot."""
     slots: Count
     """Slots of an episode."""
-    application: Application = Application()
-    """What a task does on a real node."""
 
 
 class DrawnWorkload(_Slots):
     """Tasks drawn anew for each episode (paper section V.A)."""
 
+    application: Application = Application()
+    """What a task does on a real node."""
     size_kb: Annotated[Distribution, Quantity("KB", above=True), Field(alias="sizeKB")]
     """Input data of a task, in 1024 bytes."""
     cycles_per_bit: Annotated[Distribution, Quantity("cycles/bit", above=True)]
@@ -74,11 +84,38 @@ class DrawnWorkload(_Slots):
     """Time that a task has from the start of its slot."""
 
 
+class MeasuredWorkload(_Slots):
+    """Tasks drawn anew for each episode, each one of the profiles in a file of measured costs, all equally likely."""
+
+    # what a user may take over from the other forms, and why it has no place here
+    out_of_place: ClassVar[tuple[str, ...]] = ("sizeKB", "cyclesPerBit", "file")
+    out_of_place_because: ClassVar[str] = "is given beside an application with costs"
+    out_of_place_remedy: ClassVar[str] = "take it out: what a task is comes from application.costs"
+
+    application: MeasuredApplication
+    """What a task does on a real node; its size is that of the clip, its cycles are processor seconds times core frequency."""
+    deadline_seconds: Annotated[Distribution, Quantity("s", above=True)]
+    """Time that a task has from the start of its slot."""
+
+
 class WorkloadFile(_Slots):
     """Tasks given as a trace."""
 
+    application: Application = Application()
+    """What a task does on a real node."""
     file: FilePath
     """A Parquet file with a row per task, relative to this file."""
+
+
+def workload_form(value: object) -> str:
+    """Which of the forms a document, or a workload, has."""
+    given = value if isinstance(value, dict) else {}
+    application = given.get("application")
+    if isinstance(value, MeasuredWorkload) or (
+        isinstance(application, dict) and ("costs" in application or application.get("kind") == "ffmpeg")
+    ):
+        return "<measured>"
+    return "<file>" if "file" in given or isinstance(value, WorkloadFile) else "<drawn>"
 
 
 class RulesChoice(Document):

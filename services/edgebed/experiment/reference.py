@@ -30,6 +30,7 @@ _TITLES = {
     "DrawnNetwork": "spec.network, drawn",
     "NetworkFile": "spec.network, from a file",
     "DrawnWorkload": "spec.workload, drawn",
+    "MeasuredWorkload": "spec.workload, with measured costs",
     "WorkloadFile": "spec.workload, from a file",
     "RulesChoice": "spec.rules",
     "Method": "spec.methods[]",
@@ -41,6 +42,7 @@ _TITLES = {
     "Metadata": "metadata",
     "Spec": "spec",
     "Application": "spec.workload.application",
+    "MeasuredApplication": "spec.workload.application, with costs",
 }
 
 

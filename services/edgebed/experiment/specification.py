@@ -18,12 +18,14 @@ from edgebed.experiment.parts import (
     DrawnWorkload,
     Evaluation,
     Mask,
+    MeasuredWorkload,
     Metadata,
     NetworkFile,
     Reward,
     RulesChoice,
     Sweep,
     WorkloadFile,
+    workload_form,
 )
 from edgebed.experiment.quantities import scaled
 from edgebed.systems.cooperative.network import BITS_PER_KB, BITS_PER_MB, NetworkModel
@@ -35,8 +37,8 @@ Backend = Literal["simulator", "processes", "kubernetes"]
 OnNodeLoss = Literal["fail", "continue"]
 
 
-def _form(value: object) -> str:
-    """Which of the two forms of network and workload a document has."""
+def _network_form(value: object) -> str:
+    """Which of its two forms a network has."""
     return "<file>" if (isinstance(value, dict) and "file" in value) or hasattr(value, "file") else "<drawn>"
 
 
@@ -56,13 +58,16 @@ class Spec(Document):
     training_seeds: Annotated[int, Field(ge=1, le=1_000)] = 1
     """Independent training runs of each learned method on each network."""
     network: Annotated[
-        Annotated[DrawnNetwork, Tag("<drawn>")] | Annotated[NetworkFile, Tag("<file>")], Discriminator(_form)
+        Annotated[DrawnNetwork, Tag("<drawn>")] | Annotated[NetworkFile, Tag("<file>")], Discriminator(_network_form)
     ]
     """Distributions to draw networks from, or a file."""
     workload: Annotated[
-        Annotated[DrawnWorkload, Tag("<drawn>")] | Annotated[WorkloadFile, Tag("<file>")], Discriminator(_form)
+        Annotated[DrawnWorkload, Tag("<drawn>")]
+        | Annotated[MeasuredWorkload, Tag("<measured>")]
+        | Annotated[WorkloadFile, Tag("<file>")],
+        Discriminator(workload_form),
     ]
-    """Distributions to draw tasks from, or a file."""
+    """Distributions to draw tasks from, an application with measured costs, or a file."""
     rules: RulesChoice = RulesChoice()
     """What the paper leaves open."""
     mask: Mask = Mask()
@@ -152,9 +157,9 @@ class Experiment(Document):
         )
 
     def workload_model(self) -> WorkloadModel | None:
-        """What tasks are drawn from; None when they are read from a trace."""
+        """The distributions that tasks are drawn from; None when they come from a file of costs or from a trace."""
         workload = self.spec.workload
-        if isinstance(workload, WorkloadFile):
+        if not isinstance(workload, DrawnWorkload):
             return None
         return WorkloadModel(
             slot_s=workload.slot_seconds,

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from edgebed.experiment.errors import Problem, UserError, did_you_mean, shown
 from edgebed.experiment.methods import PolicyChoice
+from edgebed.experiment.parts import MeasuredWorkload
 from edgebed.experiment.specification import Experiment
 from edgebed.experiment.yaml_lines import Reading, dotted
 from edgebed.systems.cooperative.errors import ModelError
@@ -79,6 +80,9 @@ def _words(item: ErrorDetails, context: Mapping[str, Any], location: Location) -
         case "missing":
             return "is missing", _purpose(location)
         case "extra_forbidden":
+            for model in _models(Experiment, location[:-1]):
+                if issubclass(model, MeasuredWorkload) and location[-1] in model.out_of_place:
+                    return model.out_of_place_because, model.out_of_place_remedy
             known = fields_at(location[:-1])
             return "is unknown", did_you_mean(location[-1], known)
         case "enum" | "literal_error":

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from edgebed.emulation.applications import find_application
+from edgebed.emulation.applications import check_profiles, find_application
 from edgebed.experiment.errors import EnvironmentFault, Problem, UserError
 from edgebed.experiment.folder import RunFolder, open_run_folder
 from edgebed.experiment.inputs import read_inputs
@@ -43,6 +43,8 @@ def run_on_processes(experiment: Experiment, output: Path, show: Show, *, port: 
     """
     check_backend(experiment)
     find_application(experiment.spec.workload.application.kind).check()  # a missing program, before anything starts
+    for _, point in expand(experiment):
+        check_profiles(point)
     folder = open_run_folder(output, experiment, VERSIONS)
     if (output / RESULTS).exists():
         return read_results(output)

@@ -27,7 +27,8 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 _PART = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}"
 _NAME = re.compile(rf"{_PART}(/{_PART})*\Z")
-_FILE = re.compile(rf"{_PART}\Z")
+_FILE = _NAME
+"""A file may be in folders of the artefact: `inputs/network.json`."""
 
 
 class ArtefactError(EnvironmentFault):
@@ -152,7 +153,7 @@ def described(
     """The artefact that these files will be. Raises UserError for a name, or for words that are no JSON."""
     for file in files:
         if not _FILE.match(file):
-            remedy = "give letters, digits, . _ + -, at most 100"
+            remedy = "give letters, digits, . _ + -, at most 100, and / between folders"
             raise UserError(Problem(f"artefact {name}", f"{file!r} is not a file name", remedy))
     try:
         about = json.loads(canonical(about))  # as a reader will see it, and nobody changes it

@@ -29,6 +29,8 @@ EXPIRY_S = 5.0
 """An instance that was not heard of for so long is gone."""
 POLL_S = 20.0
 """Longest wait of one request for a configuration."""
+WATCH_S = 5.0
+"""The same for a watch: so long its thread may live on after it was closed."""
 RETRY_S = 0.5
 """Between attempts while the controller is away."""
 
@@ -200,7 +202,7 @@ class HttpCoordinator(Coordinator):
 
     def __init__(self, address: str, *, token: str | None = None, timeout_s: float = 5.0) -> None:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._address, self._timeout_s = address.rstrip("/"), timeout_s
+        self._address, self._token, self._timeout_s = address.rstrip("/"), token, timeout_s
         # Certificates cost a quarter of a second to load, and plain HTTP needs none; proxies are not for a cluster's inside.
         verify = address.startswith("https:")
         self._client = httpx.Client(headers=headers, timeout=timeout_s, trust_env=False, verify=verify)
@@ -242,12 +244,13 @@ class HttpCoordinator(Coordinator):
 
     def watch(self, key: str, told: Callable[[Entry], None]) -> Watch:
         """As in `Coordinator`: in a thread of its own, which bears that the controller is away for a while."""
-        watch = _Poll(self, _checked(key), told)
+        _checked(key)
+        watch = _Poll(HttpCoordinator(self._address, token=self._token, timeout_s=self._timeout_s), key, told)
         self._watches.append(watch)
         return watch
 
     def close(self) -> None:
-        """Closes its watches and connections."""
+        """Closes its watches and connections. No other thread may be asking."""
         for watch in self._watches:
             watch.close()
         self._client.close()
@@ -273,22 +276,28 @@ class HttpCoordinator(Coordinator):
 
 
 class _Poll:
-    """Asks again and again for the next version of an entry."""
+    """Asks again and again for the next version of an entry, with a client that its thread closes: none is closed in use."""
 
     def __init__(self, coordinator: HttpCoordinator, key: str, told: Callable[[Entry], None]) -> None:
         self._coordinator, self._key = coordinator, key
         self._closed = threading.Event()
         self._watch = _Watch(key, told, lambda _: self._closed.set())
-        threading.Thread(target=self._run, name=f"watch {key}", daemon=True).start()
+        threading.Thread(target=self._serve, name=f"watch {key}", daemon=True).start()
 
     def close(self) -> None:
-        self._watch.close()  # the thread ends with its request, at most POLL_S later, and tells nobody
+        self._watch.close()  # the thread ends with its request, at most WATCH_S later, and tells nobody
+
+    def _serve(self) -> None:
+        try:
+            self._run()
+        finally:
+            self._coordinator.close()
 
     def _run(self) -> None:
         after, heard = 0, True
         while not self._closed.is_set():
             try:
-                entry = self._coordinator.get(self._key, after, POLL_S)
+                entry = self._coordinator.get(self._key, after, WATCH_S)
             except EnvironmentFault as error:
                 if heard and not self._closed.is_set():
                     _log.warning("configuration %s stays as it is: %s", self._key, error)

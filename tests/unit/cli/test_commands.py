@@ -142,7 +142,7 @@ def test_an_output_below_a_file_is_the_environments_fault(cli, write, tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--backend", "processes"), ("--backend", "cloud"), ("--device", "gpu"), ("--jobs", "0")],
+    [("--backend", "kubernetes"), ("--backend", "cloud"), ("--device", "gpu"), ("--jobs", "0")],
 )
 def test_options_that_cannot_be(cli, write, tmp_path, arguments):
     answer = cli("run", write(), "--output", tmp_path / "out", *arguments)

@@ -45,7 +45,9 @@ def test_mistake_in_the_file_is_named(tiny: Path, command: str, right: str, wron
 
 def test_replay_refuses_an_unknown_backend() -> None:
     """A backend that cannot replay ends with exit code 2 and those that can."""
-    assert_refused(edgebed("replay", GOLDEN[0], "--backend", "nonsense"), 2, "'nonsense'", "simulator or virtual")
+    assert_refused(
+        edgebed("replay", GOLDEN[0], "--backend", "nonsense"), 2, "'nonsense'", "simulator, virtual, processes"
+    )
 
 
 def test_report_of_a_folder_without_results_is_refused(tmp_path: Path) -> None:

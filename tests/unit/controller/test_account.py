@@ -5,7 +5,9 @@ import pytest
 
 from edgebed.controller.account import NODE_LOST, TasksMissing, account, lost_rows, missing, reasons, result_of
 from edgebed.controller.episode import longest_stages_s, plan_of
+from edgebed.experiment.costs import Cost, MeasuredTasks
 from edgebed.stores.task_log import COLUMNS
+from edgebed.systems.cooperative.distributions import Constant
 from edgebed.systems.cooperative.randomness import Stream
 from edgebed.systems.cooperative.setups import TESTBED
 
@@ -23,6 +25,15 @@ def test_the_plan_holds_the_workloads_tasks_in_its_order():
     for name in ("size_bits", "cycles", "deadline_s", "u_transmission", "u_execution"):
         assert [getattr(task, name) for task in PLAN.tasks] == getattr(TASKS, name)[0][slot, source].tolist()
     assert [task.arrived_s for task in PLAN.tasks] == (slot * TASKS.slot_s).tolist()
+
+
+def test_the_plan_carries_each_tasks_profile():
+    """0 where tasks are of no kind."""
+    assert {task.profile for task in PLAN.tasks} == {0}
+    costs = (Cost(28, "small", 0.25, 600_000), Cost(3, "large", 2.0, 7_600_001))
+    tasks = MeasuredTasks(0.1, 20, costs, 3e9, Constant(1)).draw(NETWORK, 1, Stream.EVALUATE, range(1))
+    plan = plan_of(tasks, "run", 3, 10**18, [])
+    assert {(task.profile, task.cycles) for task in plan.tasks} == {(28, 0.75e9), (3, 6e9)}
 
 
 def test_when_all_are_there_nothing_is_said():

@@ -142,6 +142,9 @@ def test_one_experiment_at_a_time(world, client):
     assert client.post("/v1/experiments", json=document("other")).status_code == 202
 
 
+MEASURED = {"slotSeconds": 0.1, "slots": 10, "deadlineSeconds": 1}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -151,6 +154,8 @@ def test_one_experiment_at_a_time(world, client):
         ({"backend": "simulator"}, "the simulator needs no controller"),
         ({"network": {"file": "../../etc/passwd"}}, "below the run's folder"),
         ({"network": {"file": "inputs/none.json"}}, "no such file"),
+        ({"workload": MEASURED | {"application": {"kind": "ffmpeg"}}}, "spec.workload.application.costs: is missing"),
+        ({"workload": MEASURED | {"application": {"kind": "cpu", "costs": "../costs"}}}, "below the run's folder"),
         ({"replicates": 0}, "spec.replicates"),
     ],
 )

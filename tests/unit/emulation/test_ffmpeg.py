@@ -134,25 +134,33 @@ def test_every_conversion_uses_one_thread(tmp_path):
 
 def test_costs_are_measured_once_and_again_when_something_changed(ffmpeg, folder):
     """What is measured depends on clips, commands, program and processor; a file that cannot be read is made anew."""
-    few = CONVERSIONS[-2:]
-    asked: list[tuple[int, int]] = []
+    last = len(CONVERSIONS)
+    names = [conversion.name for conversion in CONVERSIONS]
+    told: list[str] = []
+    first = calibrate(ffmpeg, folder, [last], told.append)
+    more = calibrate(ffmpeg, folder, [last, last - 1], told.append)
+    assert told == [names[-1], names[-2], names[-1]]
+    assert [(cost.profile, cost.name) for cost in more.profiles] == [(last - 1, names[-2]), (last, names[-1])]
+    assert all(cost.cpu_s > 0 and cost.input_bytes > 0 for cost in more.profiles)
+    assert more.profiles[1:] == first.profiles
+    assert calibrate(ffmpeg, folder, [last]) == first
 
-    def costs():
-        asked.clear()
-        return calibrate(ffmpeg, folder, conversions=few, progress=lambda *done: asked.append(done))
-
-    first = costs()
-    assert asked == [(0, 2), (1, 2)]
-    assert [cost.profile for cost in first] == [1, 2]
-    assert all(cost.cpu_s > 0 and cost.input_bytes > 0 for cost in first)
-    assert first[0].cycles(3e9) == first[0].cpu_s * 3e9
-    assert costs() == first
-    assert asked == []
     document = json.loads((folder / FILE).read_text())
-    assert [row["name"] for row in document["profiles"]] == [conversion.name for conversion in few]
-
+    assert [row["name"] for row in document["profiles"]] == names[-2:]
+    document["profiles"][1]["cpuSeconds"] = 1e6
+    (folder / FILE).write_text(json.dumps(document))
+    assert calibrate(ffmpeg, folder, [last]).profiles[0].cpu_s == 1e6
     document["manifest"]["processor"] = "another"
     for content in (json.dumps(document), "{", "[]", ""):
         (folder / FILE).write_text(content)
-        costs()
-        assert len(asked) == 2
+        assert calibrate(ffmpeg, folder, [last]).profiles[0].cpu_s < 1e6
+
+
+def test_a_calibration_that_breaks_off_keeps_what_it_has(ffmpeg, folder):
+    """The clip of the other conversion is damaged."""
+    last = len(CONVERSIONS)
+    clip_path(folder, CONVERSIONS[-1].source).write_bytes(b"not a video")
+    with pytest.raises(EnvironmentFault, match="Invalid data"):
+        calibrate(ffmpeg, folder, [1, last])
+    document = json.loads((folder / FILE).read_text())
+    assert [row["profile"] for row in document["profiles"]] == [1]

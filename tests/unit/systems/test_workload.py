@@ -26,7 +26,7 @@ NETWORK = Network(
     link_rate_bits_per_s=np.ones((3, 3)),
     link_failure_rate=np.zeros((3, 3)),
 )
-ARRAYS = [field.name for field in fields(Workload) if field.name != "slot_s"]
+ARRAYS = [field.name for field in fields(Workload) if field.name not in ("slot_s", "profile")]
 
 
 def draw(*episodes: int, seed: int = 7, stream: Stream = Stream.EVALUATE, index: tuple[int, ...] = ()) -> Workload:

@@ -5,12 +5,13 @@ the model's word (c / F); whether the application keeps to it, or measures what 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from edgebed.emulation.clock import Clock
 from edgebed.experiment.errors import EnvironmentFault
+from edgebed.systems.cooperative.errors import ModelError
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,18 @@ class Application(ABC):
         Raises EnvironmentFault with the remedy.
         """
         return
+
+    @classmethod
+    def profiles(cls) -> Sequence[str]:
+        """Names of the kinds of work that it does, number 1 first; empty where all tasks are alike."""
+        return ()
+
+    @classmethod
+    def admit(cls, profile: int) -> None:
+        """Raises ModelError for the profile of a task that it cannot do."""
+        known = len(cls.profiles())
+        if known and not 1 <= profile <= known:
+            raise ModelError("profile", profile, f"the application has profiles 1 to {known}; calibrate it again")
 
     async def prepare(self) -> None:
         """Whatever takes long or may be missing, before the first task. Raises EnvironmentFault with the remedy."""

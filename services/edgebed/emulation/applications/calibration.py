@@ -1,12 +1,8 @@
 """What a conversion costs on this machine: measured once, and kept with what it depends on.
 
-The cost of a profile is the processor time that ffmpeg takes for it. Together with the size of the clip it makes a task:
-c = cost * frequency of a core, s = bytes read.
-
-    {"manifest": {"ffmpeg": "...", "processor": "...", "conversions": sha256, ...},
-     "profiles": [{"profile": 1, "name": "1080p60-1080p30-2s", "cpuSeconds": 1.9, "inputBytes": 2400000}, ...]}
-
-Another processor, ffmpeg or command has another manifest, and is measured again.
+The cost of a profile is the processor time that ffmpeg takes for it; its size is what it reads of the clip. Costs are kept
+beside the clips, in the format that an experiment reads (`experiment.costs`), each as soon as it is measured: what was
+interrupted goes on. Another processor, ffmpeg or command has another manifest, and is measured again.
 """
 
 import hashlib
@@ -14,14 +10,14 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from edgebed.emulation.applications.videos import (
     CLIP_S,
     CONVERSIONS,
+    FORMATS,
     Conversion,
     clip_path,
     convert_command,
@@ -29,53 +25,36 @@ from edgebed.emulation.applications.videos import (
     make_clips,
     version,
 )
-from edgebed.experiment.errors import EnvironmentFault
+from edgebed.experiment.costs import Cost, Costs, parse_costs
+from edgebed.experiment.errors import EnvironmentFault, UserError
 from edgebed.experiment.files import canonical, write_atomically
 
 FILE = "calibration.json"
 
-
-@dataclass(frozen=True)
-class Cost:
-    """What one profile needs."""
-
-    profile: int
-    """From 1."""
-    conversion: Conversion
-    cpu_s: float
-    input_bytes: int
-
-    def cycles(self, core_hz: float) -> float:
-        """The c of a task of this profile, on cores of this frequency."""
-        return self.cpu_s * core_hz
+Told = Callable[[str], None]
+"""Told the name of a profile once it is measured, or was before."""
 
 
-def calibrate(
-    program: str,
-    folder: Path,
-    *,
-    conversions: Sequence[Conversion] = CONVERSIONS,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[Cost]:
-    """The cost of every conversion; measured only if this machine has not measured it before. Raises EnvironmentFault.
+def calibrate(program: str, folder: Path, profiles: Collection[int] | None = None, told: Told | None = None) -> Costs:
+    """The costs of some profiles, or of all; measured only if this machine has not measured them before.
 
-    `progress(done, all)` is told while it measures, which takes two minutes or more for all conversions.
+    All of them take a minute or two. Raises EnvironmentFault.
     """
+    numbers = range(1, len(CONVERSIONS) + 1) if profiles is None else sorted(profiles)
     with locked(folder):
         make_clips(program, folder)
-        manifest = _manifest(program, folder, conversions)
+        manifest = _manifest(program, folder)
         known = _read(folder / FILE, manifest)
-        if known is None:
-            known = []
-            for done, conversion in enumerate(conversions):
-                if progress is not None:
-                    progress(done, len(conversions))
-                known.append(_measure(program, folder, conversion))
-            _write(folder, manifest, conversions, known)
-    return [
-        Cost(number, conversion, cpu_s, input_bytes(folder, conversion))
-        for number, (conversion, cpu_s) in enumerate(zip(conversions, known, strict=True), 1)
-    ]
+        for number in numbers:
+            conversion = CONVERSIONS[number - 1]
+            if number not in known:
+                cpu_s = _measure(program, folder, conversion)
+                known[number] = Cost(number, conversion.name, cpu_s, input_bytes(folder, conversion))
+                everything = Costs("ffmpeg", manifest, tuple(known[k] for k in sorted(known)))
+                write_atomically(folder / FILE, everything.to_bytes())
+            if told is not None:
+                told(conversion.name)
+    return Costs("ffmpeg", manifest, tuple(known[number] for number in numbers))
 
 
 def input_bytes(folder: Path, conversion: Conversion) -> int:
@@ -99,14 +78,15 @@ def _measure(program: str, folder: Path, conversion: Conversion) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _manifest(program: str, folder: Path, conversions: Sequence[Conversion]) -> dict[str, Any]:
+def _manifest(program: str, folder: Path) -> dict[str, Any]:
     # The commands without the places of program and clips, which do not change the cost.
-    commands = [convert_command("ffmpeg", Path("clips"), conversion) for conversion in conversions]
+    commands = [convert_command("ffmpeg", Path("clips"), conversion) for conversion in CONVERSIONS]
+    clips = [clip_path(folder, source) for source in FORMATS]
     return {
         "ffmpeg": version(program),
         "processor": _processor(),
         "conversions": hashlib.sha256(canonical(commands)).hexdigest(),
-        "clips": {path.name: path.stat().st_size for path in sorted(folder.glob("*.mp4"))},
+        "clips": {path.name: path.stat().st_size for path in clips},
     }
 
 
@@ -119,23 +99,10 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _read(path: Path, manifest: Mapping[str, Any]) -> list[float] | None:
-    """The costs of an earlier calibration with the same manifest."""
+def _read(path: Path, manifest: Mapping[str, Any]) -> dict[int, Cost]:
+    """The costs of earlier calibrations with the same manifest, by profile."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if document["manifest"] != manifest:
-            return None
-        return [float(profile["cpuSeconds"]) for profile in document["profiles"]]
-    except (OSError, ValueError, KeyError, TypeError):  # none yet, or of a version that wrote it in another way
-        return None
-
-
-def _write(
-    folder: Path, manifest: Mapping[str, Any], conversions: Sequence[Conversion], costs: Sequence[float]
-) -> None:
-    profiles = [
-        {"profile": number, "name": conversion.name, "cpuSeconds": cost, "inputBytes": input_bytes(folder, conversion)}
-        for number, (conversion, cost) in enumerate(zip(conversions, costs, strict=True), 1)
-    ]
-    text = json.dumps({"manifest": manifest, "profiles": profiles}, indent=1) + "\n"
-    write_atomically(folder / FILE, text.encode())
+        costs = parse_costs(json.loads(path.read_text(encoding="utf-8")), str(path))
+    except (OSError, ValueError, UserError):  # none yet, or of a version that wrote it in another way
+        return {}
+    return {cost.profile: cost for cost in costs.profiles} if costs.manifest == manifest else {}

@@ -6,14 +6,13 @@ A task's profile says which conversion it is (`videos.CONVERSIONS`); what it cos
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgebed.emulation.applications.application import Application, Running, Work
 from edgebed.emulation.applications.videos import CONVERSIONS, convert_command, find_ffmpeg, locked, make_clips
 from edgebed.emulation.applications.worker import Worker
 from edgebed.emulation.clock import Clock
-from edgebed.systems.cooperative.errors import ModelError
 
 
 class Ffmpeg(Application):
@@ -31,6 +30,11 @@ class Ffmpeg(Application):
         """See Application."""
         find_ffmpeg()
 
+    @classmethod
+    def profiles(cls) -> Sequence[str]:
+        """See Application: the conversions."""
+        return _NAMES
+
     async def prepare(self) -> None:
         """See Application: finds ffmpeg, makes the clips that are missing, starts the worker."""
         self._program = await asyncio.to_thread(self._find)
@@ -38,8 +42,7 @@ class Ffmpeg(Application):
 
     def start(self, task: Work, busy_s: float, begins: float, ended: Callable[[float], None]) -> Running:
         """See Application. Raises ModelError for a profile that there is not."""
-        if not 1 <= task.profile <= len(CONVERSIONS):
-            raise ModelError("profile", task.profile, f"the application ffmpeg has profiles 1 to {len(CONVERSIONS)}")
+        self.admit(task.profile)
         command = convert_command(self._program, self.folder, CONVERSIONS[task.profile - 1])
         return self._worker.order({"run": command}, lambda report: ended(report.ended), self.broken)
 
@@ -52,6 +55,9 @@ class Ffmpeg(Application):
         with locked(self.folder):
             make_clips(program, self.folder)
         return program
+
+
+_NAMES = tuple(conversion.name for conversion in CONVERSIONS)
 
 
 def default_folder() -> Path:

@@ -36,6 +36,8 @@ class Workload:
     """In (0, 1]: the execution fails iff it exceeds exp(-Tc * alpha)."""
     decision_key: NDArray[np.uint64]
     """(E,) what the uniforms of an episode's decisions are made of."""
+    profile: NDArray[np.uint16] | None = None
+    """Which of an application's kinds of work a task is, from 1; None where tasks are of no kind."""
 
     @property
     def episodes(self) -> int:
@@ -67,6 +69,7 @@ class Workload:
             u_transmission=self.u_transmission[episodes],
             u_execution=self.u_execution[episodes],
             decision_key=self.decision_key[episodes],
+            profile=None if self.profile is None else self.profile[episodes],
         )
 
     @property
@@ -74,8 +77,8 @@ class Workload:
         """SHA-256 of all that is in it."""
         content = hashlib.sha256(repr(self.slot_s).encode())
         for field in fields(self):
-            if field.name != "slot_s":
-                array = getattr(self, field.name)
+            array = getattr(self, field.name)
+            if field.name != "slot_s" and array is not None:
                 content.update(
                     f"{field.name}{array.shape}{array.dtype}".encode() + np.ascontiguousarray(array).tobytes()
                 )
@@ -87,7 +90,11 @@ class Workload:
         if len({(part.slot_s, part.slots, part.nodes) for part in parts}) != 1:
             raise ModelError("workload", "parts of different shape", "join workloads of equal slot, slots and nodes")
         names = ("arrives", "size_bits", "cycles", "deadline_s", "u_transmission", "u_execution", "decision_key")
-        return Workload(parts[0].slot_s, *(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        profiles = [part.profile for part in parts if part.profile is not None]
+        if len(profiles) not in (0, len(parts)):
+            raise ModelError("workload", "parts with and without profiles", "join workloads of one application")
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return Workload(parts[0].slot_s, **arrays, profile=np.concatenate(profiles) if profiles else None)
 
 
 @dataclass(frozen=True)
