@@ -1,11 +1,13 @@
 """A teacher elsewhere: the trainer service over HTTP, with logs and models as artefacts.
 
-    teacher = RemoteTeacher("http://127.0.0.1:8083", artefacts, experiment="runs/x/experiment", replicate=0)
+    name = experiment_artefact(artefacts, folder.path, "fig8")
+    teacher = RemoteTeacher("http://127.0.0.1:8083", artefacts, name, replicate=0)
 
-It does what `LocalTeacher` does, for the phases to the letter. A trainer that goes away is waited for; one that was started
-again begins a course at its checkpoint, and is given once more what came after that.
+It does what `LocalTeacher` does, for the phases to the letter. A trainer that goes away is waited for, and one that was
+started again goes on at its checkpoint: a job is known by its content, so it is simply given once more.
 """
 
+import contextlib
 import hashlib
 import time
 from dataclasses import asdict
@@ -15,22 +17,20 @@ from typing import Any
 import httpx
 
 from edgebed.experiment.errors import EnvironmentFault
-from edgebed.experiment.files import write_atomically
-from edgebed.runner.progress import Progress, Silent
-from edgebed.runner.teacher import OfflineLesson, OnlineLesson
+from edgebed.experiment.files import canonical
+from edgebed.experiment.reading import to_yaml
+from edgebed.experiment.specification import Experiment
+from edgebed.runner.progress import Progress
+from edgebed.runner.remote_course import LostCourse, RemoteCourse
+from edgebed.runner.teacher import ACTOR, OfflineLesson, OnlineLesson
 from edgebed.stores.artefacts import ArtefactStore
-from edgebed.stores.log_files import write_log
-from edgebed.systems.cooperative.actor import ActorWeights
-from edgebed.systems.cooperative.log import TaskLog
 
 POLL_S = 0.02
 SLOW_POLL_S = 0.2
 AWAY_LIMIT_S = 60.0
 """How long a trainer that does not answer is waited for."""
 
-
-class LostCourse(Exception):
-    """The trainer does not have the course any more."""
+CANCEL_LIMIT_S = 1.0
 
 
 class RemoteTeacher:
@@ -41,8 +41,8 @@ class RemoteTeacher:
     def __init__(
         self, address: str, artefacts: ArtefactStore, experiment: str, replicate: int, *, token: str | None = None
     ) -> None:
-        """`experiment` is the artefact that holds experiment.yaml and the files that it reads."""
-        self._address, self.artefacts = address, artefacts
+        """`experiment` is an artefact of `experiment_artefact`."""
+        self.address, self.artefacts = address, artefacts
         self._setting = {"experiment": experiment, "replicate": replicate}
         self.prefix = f"{experiment.rpartition('/')[0]}/learning/{replicate}"
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -54,11 +54,11 @@ class RemoteTeacher:
         self.artefacts.publish(f"{name}/log", {"log.parquet": log.read_bytes()}, {})
         request = {"kind": "offline", "lesson": asdict(lesson), "log": f"{name}/log", "result": f"{name}/model"}
         progress.started(lesson.label, lesson.label, lesson.updates)
-        self.ask({**request, "setting": self._setting}, progress, lesson.label)
+        made = self.ask({**request, "setting": self._setting}, progress, lesson.label)
+        self.fetch(made, folder)
         progress.finished(lesson.label)
-        self.fetch(f"{name}/model", folder)
 
-    def online(self, lesson: OnlineLesson, start: Path | None, unfinished: Path) -> "RemoteCourse":
+    def online(self, lesson: OnlineLesson, start: Path | None, unfinished: Path) -> RemoteCourse:
         """As in `Teacher`."""
         name = f"{self.prefix}/{unfinished.name}"
         source = None
@@ -66,8 +66,8 @@ class RemoteTeacher:
             source = f"{name}/start"
             files = {p.name: p.read_bytes() for p in start.iterdir() if p.suffix == ".safetensors"}
             self.artefacts.publish(source, files, {})
-        request = {"kind": "begin", "lesson": asdict(lesson), "start": source, "course": name, "setting": self._setting}
-        return RemoteCourse(self, name, request, unfinished)
+        begin = {"kind": "begin", "lesson": asdict(lesson), "start": source, "setting": self._setting}
+        return RemoteCourse(self, name, begin, unfinished)
 
     def close(self) -> None:
         """Closes its connections."""
@@ -78,23 +78,31 @@ class RemoteTeacher:
         done = 0.0
         poll = POLL_S
         job = self._call("POST", "/v1/jobs", request)
-        while job["state"] in ("waiting", "running"):
-            time.sleep(poll)
-            poll = min(SLOW_POLL_S, 1.2 * poll)
-            job = self._call("GET", f"/v1/jobs/{job['job']}", None, again=request)
-            if progress is not None and job["done"] > done:
-                progress.advanced(stage, job["done"] - done, job["note"])
-                done = job["done"]
+        try:
+            while job["state"] in ("waiting", "running"):
+                time.sleep(poll)
+                poll = min(SLOW_POLL_S, 1.2 * poll)
+                job = self._call("GET", f"/v1/jobs/{job['job']}", None, again=request)
+                if progress is not None and job["done"] > done:
+                    progress.advanced(stage, job["done"] - done, job["note"])
+                    done = job["done"]
+        except BaseException:  # the experiment was stopped, for example: the trainer is free for the next one
+            with contextlib.suppress(httpx.HTTPError):
+                self._client.delete(f"/v1/jobs/{job['job']}", timeout=CANCEL_LIMIT_S)
+            raise
         if job["lostCourse"]:
             raise LostCourse(job["error"])
         if job["state"] == "failed":
-            raise EnvironmentFault(f"trainer {self._address}: {job['error']}")
+            raise EnvironmentFault(f"trainer {self.address}: {job['error']}")
         result: dict[str, Any] = job["result"]
         return result
 
-    def fetch(self, name: str, folder: Path) -> None:
-        """The files of an artefact into a folder."""
-        artefact = self.artefacts.open(name)
+    def fetch(self, made: dict[str, Any], folder: Path) -> None:
+        """The files of a job's result into a folder. Raises EnvironmentFault where another artefact has its name by now."""
+        artefact = self.artefacts.open(made["artefact"])
+        if artefact.files.get(ACTOR) != made["sha256"]:
+            said = f"artefact {artefact.name} is not what trainer {self.address} says that it has made"
+            raise EnvironmentFault(f"{said}; give both the same EDGEBED_ARTEFACTS, and the same command again")
         for file in artefact.files:
             (folder / file).write_bytes(artefact.read(file))
 
@@ -109,101 +117,27 @@ class RemoteTeacher:
             except httpx.HTTPError as error:
                 if time.monotonic() > until:
                     remedy = "start it, or mend its address, and give the same command again"
-                    raise EnvironmentFault(f"trainer {self._address}: away ({error}); {remedy}") from error
+                    raise EnvironmentFault(f"trainer {self.address}: away ({error}); {remedy}") from error
                 time.sleep(SLOW_POLL_S)
                 continue
             if answer.status_code == 404 and again is not None:
                 return self._call("POST", "/v1/jobs", again)
             if answer.status_code >= 400:
-                raise EnvironmentFault(f"trainer {self._address}{path}: {answer.status_code} {answer.text[:300]}")
+                raise EnvironmentFault(f"trainer {self.address}{path}: {answer.status_code} {answer.text[:300]}")
             found: dict[str, Any] = answer.json()
             return found
 
 
-class RemoteCourse:
-    """An online course in the trainer."""
+def experiment_artefact(artefacts: ArtefactStore, folder: Path, name: str, experiment: Experiment | None = None) -> str:
+    """Publishes the experiment of a run's folder, or one point of its sweep, with the files that it reads.
 
-    def __init__(self, teacher: RemoteTeacher, name: str, begin: dict[str, Any], unfinished: Path) -> None:
-        self._teacher, self._name, self._begin_request = teacher, name, begin
-        self._attempt_file = unfinished.with_suffix(".attempt")
-        self._since: list[str] = []
-        """Logs of the updates since the checkpoint."""
-        self.updates = 0
-        self._actor = b""
-        self._attempt = 0
-        self._begin()
-
-    def weights(self) -> ActorWeights:
-        """As in `OnlineCourse`."""
-        return ActorWeights.from_bytes(self._actor)
-
-    def update(self, log: TaskLog) -> None:
-        """As in `OnlineCourse`."""
-        number = self.updates + 1
-        name = f"{self._name}/logs/{self._attempt}-{number}"
-        path = self._attempt_file.with_suffix(".log")
-        write_log(path, log, {})
-        self._teacher.artefacts.publish(name, {"log.parquet": path.read_bytes()}, {})
-        path.unlink()
-        self._since.append(name)
-        try:
-            self._update(number, name)
-        except LostCourse:
-            self._begin()
-            self._again()
-
-    def checkpoint(self) -> None:
-        """As in `OnlineCourse`."""
-        try:
-            self._step("checkpoint")
-        except LostCourse:
-            self._begin()
-            self._again()
-            self._step("checkpoint")
-        self._since.clear()
-
-    def finish(self, folder: Path) -> None:
-        """As in `OnlineCourse`."""
-        name = f"{self._name}/model"
-        try:
-            self._step("finish", result=name)
-        except LostCourse:
-            self._begin()
-            self._again()
-            self._step("finish", result=name)
-        self._teacher.fetch(name, folder)
-        self._attempt_file.unlink(missing_ok=True)
-
-    def _begin(self) -> None:
-        """Begins under a number of its own, so that nothing of an earlier attempt is taken for this one's."""
-        try:
-            self._attempt = int(self._attempt_file.read_text()) + 1
-        except (FileNotFoundError, ValueError):
-            self._attempt = 1
-        self._attempt_file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._attempt_file, str(self._attempt).encode())
-        found = self._teacher.ask({**self._begin_request, "attempt": self._attempt})
-        self.updates, self._actor = found["updates"], bytes.fromhex(found["actor"])
-
-    def _again(self) -> None:
-        """The updates since the checkpoint, after the trainer was started again."""
-        for name in self._since:
-            self._update(self.updates + 1, name)
-
-    def _update(self, number: int, log: str) -> None:
-        found = self._step("update", number=number, log=log)
-        self.updates, self._actor = found["updates"], bytes.fromhex(found["actor"])
-
-    def _step(self, kind: str, **more: Any) -> dict[str, Any]:
-        request = {"kind": kind, "course": self._name, "attempt": self._attempt, "number": self.updates, **more}
-        return self._teacher.ask(request, Silent())
-
-
-def experiment_artefact(artefacts: ArtefactStore, folder: Path, name: str) -> str:
-    """Publishes an experiment as run with the files that it reads; returns the artefact's name, by content."""
-    paths = [folder / "experiment.yaml", *sorted((folder / "inputs").glob("*"))]
-    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-    content = hashlib.sha256(b"".join(name.encode() + data for name, data in files.items())).hexdigest()[:16]
-    published = f"runs/{name}-{content}/experiment"
+    Returns the artefact's name, which holds the content's hash. An artefact is flat: `experiment.yaml`, and beside it what
+    lies in `inputs/`.
+    """
+    document = (folder / "experiment.yaml").read_bytes() if experiment is None else to_yaml(experiment).encode()
+    files = {path.name: path.read_bytes() for path in sorted((folder / "inputs").glob("*"))}
+    files["experiment.yaml"] = document
+    digests = {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
+    published = f"runs/{name}-{hashlib.sha256(canonical(digests)).hexdigest()[:16]}/experiment"
     artefacts.publish(published, files, {"experiment": name})
     return published

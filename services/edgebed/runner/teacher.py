@@ -4,8 +4,7 @@ The phases (`stages`) hand a teacher logs and settings, and get models. `LocalTe
 the trainer is a service of its own (`remote`), which runs this very class.
 """
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -144,6 +143,8 @@ class LocalCourse:
             **({} if start is None else _start(start, fresh_critic=lesson.fresh_critic or settings.own_reward)),
             device=device,
         )
+        self.metrics: dict[str, float] = {}
+        """What the latest update has measured, as `Ppo.update` says."""
         self._meaning = Meaning("ppo", observation.digest, ACTION_ORDER, lesson.seed)
         if unfinished.with_suffix(".json").exists():
             restore_checkpoint(unfinished, self._learner, self._meaning)
@@ -159,7 +160,7 @@ class LocalCourse:
 
     def update(self, log: TaskLog) -> None:
         """As in `OnlineCourse`."""
-        self._learner.update(self._setting.transitions(log, self._attribution))
+        self.metrics = self._learner.update(self._setting.transitions(log, self._attribution))
 
     def checkpoint(self) -> None:
         """As in `OnlineCourse`."""
@@ -173,12 +174,6 @@ class LocalCourse:
 
         save_checkpoint(folder / "learner", self._learner, self._meaning)
         (folder / ACTOR).write_bytes(self.weights().to_bytes())
-
-
-def document_of(lesson: OfflineLesson | OnlineLesson) -> dict[str, Any]:
-    """A lesson as JSON, for a trainer elsewhere."""
-    document: dict[str, Any] = json.loads(json.dumps(asdict(lesson)))
-    return document
 
 
 def _critic_bytes(layers: Any, reward_scale: NDArray[np.float64]) -> bytes:

@@ -3,7 +3,9 @@
 What belongs here: jobs, and the HTTP around them. What does not: how to learn (`learning`), what a lesson is
 (`runner.teacher`), how a controller talks to this service (`runner.remote`).
 
-    jobs     what may be asked, one after the other, each once
+    requests what may be asked
+    lessons  how that is done
+    jobs     one after the other, each once
     app      the same over HTTP
     main     the process
 """

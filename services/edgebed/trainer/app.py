@@ -11,12 +11,22 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from edgebed.trainer.jobs import Job, JobRequest, Trainer
+from edgebed.trainer.jobs import Job, Trainer
+from edgebed.trainer.requests import JobRequest
 from edgebed.wire.description import TEXT, describe, problems
 from edgebed.wire.problems import Problem, install_problem_handlers
+
+MEASURED = {
+    "reward": "reward",
+    "valueError": "value_error",
+    "entropy": "entropy",
+    "divergence": "divergence",
+    "clipped": "clipped_ratio",
+}
+"""Measurements of `learning.ppo` by their names for Prometheus."""
 
 
 def create_app(trainer: Trainer) -> FastAPI:
@@ -50,7 +60,7 @@ def create_app(trainer: Trainer) -> FastAPI:
     async def cancel(key: str) -> dict[str, Any]:
         """End a job when it next tells its progress."""
         found = _known(trainer, key)
-        found.cancelled = True
+        trainer.cancel(found)
         return found.document()
 
     describe(app)
@@ -73,10 +83,14 @@ class _Collector(Collector):
     def collect(self) -> Iterator[Metric]:
         """At this instant."""
         jobs = CounterMetricFamily("edgebed_trainer_jobs", "Jobs that ended", labels=["kind", "state"])
-        for (kind, state), count in self._trainer.ended.items():
+        for (kind, state), count in list(self._trainer.ended.items()):
             jobs.add_metric([kind, state], count)
         yield jobs
         seconds = CounterMetricFamily("edgebed_trainer_job_seconds", "Time spent on jobs", labels=["kind"])
-        for kind, spent in self._trainer.seconds.items():
+        for kind, spent in list(self._trainer.seconds.items()):
             seconds.add_metric([kind], spent)
         yield seconds
+        measured = self._trainer.measured
+        for name, metric in MEASURED.items():
+            if name in measured:
+                yield GaugeMetricFamily(f"edgebed_trainer_{metric}", "Of the latest update", value=measured[name])

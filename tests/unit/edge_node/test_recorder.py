@@ -232,7 +232,9 @@ class TestSpool:
     def test_a_next_process_finds_everything_that_is_left_at_least(self, tmp_path):
         spool = Spool(tmp_path / "x")
         spool.append(self.BODIES)
-        spool.forget(*spool.first())
+        first = spool.first()
+        assert first is not None
+        spool.forget(*first)
         assert self.taken(Spool(tmp_path / "x")) == list(self.BODIES)
 
     def test_a_frame_that_a_crash_cut_off_is_removed_wherever_it_was_cut(self, tmp_path):
