@@ -131,11 +131,11 @@ class RemoteTeacher:
 def experiment_artefact(artefacts: ArtefactStore, folder: Path, name: str, experiment: Experiment | None = None) -> str:
     """Publishes the experiment of a run's folder, or one point of its sweep, with the files that it reads.
 
-    Returns the artefact's name, which holds the content's hash. An artefact is flat: `experiment.yaml`, and beside it what
-    lies in `inputs/`.
+    Returns the artefact's name, which holds the content's hash. The files lie in it as in the folder: `experiment.yaml` and
+    `inputs/...`.
     """
     document = (folder / "experiment.yaml").read_bytes() if experiment is None else to_yaml(experiment).encode()
-    files = {path.name: path.read_bytes() for path in sorted((folder / "inputs").glob("*"))}
+    files = {f"inputs/{path.name}": path.read_bytes() for path in sorted((folder / "inputs").glob("*"))}
     files["experiment.yaml"] = document
     digests = {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
     published = f"runs/{name}-{hashlib.sha256(canonical(digests)).hexdigest()[:16]}/experiment"

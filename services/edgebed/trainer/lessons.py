@@ -130,11 +130,10 @@ class Lessons:
         key = (of.experiment, of.replicate)
         if key not in self._settings:
             with tempfile.TemporaryDirectory() as name:
-                folder = Path(name)
-                inputs = self._fetch(of.experiment, folder / "inputs")
-                if not (inputs / EXPERIMENT).exists():
+                folder = self._fetch(of.experiment, Path(name))
+                if not (folder / EXPERIMENT).exists():
                     raise ArtefactError(f"artefact {of.experiment} has no {EXPERIMENT}; publish it again")
-                experiment = load((inputs / EXPERIMENT).rename(folder / EXPERIMENT))
+                experiment = load(folder / EXPERIMENT)
                 if of.replicate >= experiment.spec.replicates:
                     remedy = f"the experiment has networks 0 to {experiment.spec.replicates - 1}"
                     raise UserError(Problem("setting.replicate", f"{of.replicate} is not allowed", remedy))
@@ -144,8 +143,8 @@ class Lessons:
     def _fetch(self, name: str, folder: Path) -> Path:
         """All files of an artefact into a folder."""
         artefact = self._artefacts.open(name)
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in artefact.files:  # the store sees to it that these are plain names
+        for file in artefact.files:  # the store sees to it that these stay below the folder
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_bytes(artefact.read(file))
         return folder
 

@@ -3,21 +3,39 @@
 import json
 from contextlib import closing
 
+import pytest
+
+from edgebed.experiment.reading import to_yaml
 from edgebed.runner.remote import RemoteTeacher, experiment_artefact
 from edgebed.runner.teacher import LocalTeacher
 from tests.unit.trainer.school import EXPERIMENT, actors, opened, outcome, running
 
 
-def both_ways(folder, document=EXPERIMENT):
+def plainly(artefacts, run):
+    """As an experiment without a sweep is published."""
+    return experiment_artefact(artefacts, run.path, "tiny")
+
+
+def both_ways(folder, document=EXPERIMENT, publish=plainly):
     """Outcomes and models of an experiment, learned here and elsewhere."""
     here, setting = opened(folder / "here", document)
     mine, _ = outcome(here, setting, LocalTeacher(setting))
     there, setting = opened(folder / "there", document)
     with running(folder) as trainer:
-        name = experiment_artefact(trainer.artefacts, there.path, "tiny")
+        name = publish(trainer.artefacts, there)
         with closing(RemoteTeacher(trainer.address, trainer.artefacts, name, 0)) as teacher:
             theirs, _ = outcome(there, setting, teacher)
     return (mine, actors(here)), (theirs, actors(there))
+
+
+def as_a_point(artefacts, run):
+    """As the controller publishes a point of a sweep, with its inputs where they lie in the run's folder."""
+    files = {"experiment.yaml": to_yaml(run.experiment).encode()}
+    files |= {f"inputs/{path.name}": path.read_bytes() for path in (run.path / "inputs").glob("*")}
+    artefacts.publish("runs/point/experiment", files, {})
+    found = experiment_artefact(artefacts, run.path, "tiny", run.experiment)
+    assert artefacts.open(found).files == artefacts.open("runs/point/experiment").files
+    return "runs/point/experiment"
 
 
 def test_what_is_learned_elsewhere_is_the_same_to_the_bit(tmp_path):
@@ -25,7 +43,8 @@ def test_what_is_learned_elsewhere_is_the_same_to_the_bit(tmp_path):
     assert theirs == mine
 
 
-def test_the_files_that_an_experiment_reads_reach_the_trainer(tmp_path):
+@pytest.mark.parametrize("publish", [plainly, as_a_point])
+def test_the_files_that_an_experiment_reads_reach_the_trainer(tmp_path, publish):
     network = {
         "capacityHz": [12e9, 24e9],
         "arrivalProbability": [0.7, 0.9],
@@ -37,7 +56,7 @@ def test_the_files_that_an_experiment_reads_reach_the_trainer(tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "two.json").write_text(json.dumps(network))
     begin, end = EXPERIMENT.index("  network:"), EXPERIMENT.index("  workload:")
-    mine, theirs = both_ways(tmp_path, EXPERIMENT[:begin] + "  network: {file: two.json}\n" + EXPERIMENT[end:])
+    mine, theirs = both_ways(tmp_path, EXPERIMENT[:begin] + "  network: {file: two.json}\n" + EXPERIMENT[end:], publish)
     assert theirs == mine
 
 
