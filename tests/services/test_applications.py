@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections import defaultdict
@@ -12,23 +11,6 @@ import psutil
 import pytest
 
 from edgebed.emulation.applications.videos import FORMATS, clip_path, find_ffmpeg
-from tests.services.experiment import Command
-
-
-@pytest.fixture
-def command(tmp_path):
-    made = []
-
-    def make(**options):
-        made.append(Command(tmp_path, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        if one.process is not None and one.process.poll() is None:
-            os.killpg(one.process.pid, signal.SIGKILL)
-            one.process.wait()
-        assert one.orphans() == set()
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """Who learns for an experiment: the trainer service, found when something is to be learned; heuristics need none."""
 
-import hashlib
 import threading
 from pathlib import Path
 
 from edgebed.controller.directory import Directory
 from edgebed.experiment.folder import RunFolder
-from edgebed.experiment.reading import to_yaml
 from edgebed.runner.progress import Progress
 from edgebed.runner.remote import RemoteTeacher, experiment_artefact
 from edgebed.runner.setting import Setting
@@ -49,14 +47,8 @@ class Teachers:
     def _published(self, unit: Unit) -> str:
         """The artefact with the unit's experiment; each point of a sweep is an experiment of its own."""
         folder = self._folder
-        if folder.experiment.spec.sweep is None:
-            return experiment_artefact(self._artefacts, folder.path, folder.experiment.name)
-        files = {path.relative_to(folder.path).as_posix(): path.read_bytes() for path in _inputs(folder.path)}
-        files["experiment.yaml"] = to_yaml(unit.experiment).encode()
-        digest = hashlib.sha256(b"".join(name.encode() + data for name, data in sorted(files.items()))).hexdigest()
-        name = f"runs/{folder.experiment.name}-{digest[:16]}/experiment"
-        self._artefacts.publish(name, files, {"experiment": folder.experiment.name})
-        return name
+        point = None if folder.experiment.spec.sweep is None else unit.experiment
+        return experiment_artefact(self._artefacts, folder.path, folder.experiment.name, point)
 
 
 class LateTeacher:
@@ -80,7 +72,3 @@ class LateTeacher:
         if self._teacher is None:
             self._teacher = self._teachers.make(self._unit)
         return self._teacher
-
-
-def _inputs(folder: Path) -> list[Path]:
-    return sorted((folder / "inputs").glob("*"))

@@ -187,7 +187,7 @@ class _Watch:
             self._latest = entry.version
             try:
                 self._told(entry)
-            except Exception:
+            except Exception:  # whatever the told one's code raises: the watch goes on
                 _log.exception("configuration %s, version %s, was not put in use", entry.key, entry.version)
 
     def close(self) -> None:
