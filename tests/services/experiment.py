@@ -51,29 +51,34 @@ O2O = """
       online: {algorithm: ppo, episodes: 4, episodesPerUpdate: 2, hidden: 8}
 """
 
+DEFAULTS = {
+    "on_node_loss": "fail",
+    "slots": 10,
+    "slot_seconds": 0.1,
+    "episodes": 2,
+    "cores": "{choice: [8, 16]}",
+    "tasks": TASKS,
+    "more": "",
+}
+"""What `specification` fills the experiment with."""
+
 LIMIT_S = 150.0
+
+
+def specification(**values: object) -> str:
+    """The experiment as YAML, with some of the `DEFAULTS` changed."""
+    if unknown := values.keys() - DEFAULTS.keys():
+        raise TypeError(f"{sorted(unknown)} are not among {sorted(DEFAULTS)}")
+    return EXPERIMENT % (DEFAULTS | values)
 
 
 class Command:
     """`edgebed run` in a folder."""
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        on_node_loss: str = "fail",
-        slots: int = 10,
-        slot_seconds: float = 0.1,
-        episodes: int = 2,
-        cores: str = "{choice: [8, 16]}",
-        tasks: str = TASKS,
-        more: str = "",
-    ) -> None:
+    def __init__(self, folder: Path, **values: object) -> None:
         self.output = folder / "runs" / "small"
         self.file = folder / "small.yaml"
-        values = {"on_node_loss": on_node_loss, "slots": slots, "slot_seconds": slot_seconds, "episodes": episodes}
-        values |= {"cores": cores, "tasks": tasks, "more": more}
-        self.file.write_text(EXPERIMENT % values)
+        self.file.write_text(specification(**values))
         self.process: subprocess.Popen[str] | None = None
         self.known: set[int] = set()
 

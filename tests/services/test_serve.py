@@ -12,7 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.services.experiment import EXPERIMENT, LIMIT_S
+from tests.services.experiment import LIMIT_S, specification
 
 TOKEN = "b1946ac92492d2347c6235b4d2611184"
 
@@ -48,9 +48,8 @@ def serve(tmp_path):
     yield start
     for process in started:
         process.send_signal(signal.SIGTERM)
-    for process in started:
-        assert process.wait(20) == 0, process.stderr.read()
-        process.stderr.close()
+    said = [process.communicate(timeout=20)[1] for process in started]
+    assert [process.returncode for process in started] == [0] * len(started), said
 
 
 def answers(address):
@@ -70,8 +69,7 @@ def test_services_by_hand_run_an_experiment_behind_a_token(serve, tmp_path):
     for k in range(3):
         serve("edge-node", EDGEBED_NODE=f"node-{k}", EDGEBED_CONTROLLER=controller)
     serve("task-generator", EDGEBED_CONTROLLER=controller)
-    values = {"on_node_loss": "fail", "slots": 10, "episodes": 2, "more": ""}
-    document = yaml.safe_load(EXPERIMENT % values)
+    document = yaml.safe_load(specification())
 
     refused = httpx.post(f"{controller}/v1/experiments", json=document, trust_env=False)
     assert refused.status_code == 401
