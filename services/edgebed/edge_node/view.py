@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgebed.systems.cooperative.network import Network
 from edgebed.systems.cooperative.node import NodeCore, Task
-from edgebed.systems.cooperative.policy import Integers, View
+from edgebed.systems.cooperative.policy import Bits, Floats, Integers, View
 from edgebed.systems.cooperative.rules import Rules
 
 
@@ -56,35 +55,59 @@ class NodeView(View):
             source=around.source,
             decision_key=around.decision_key,
             everyone=around.everyone,
-            size_bits=np.array([task.size_bits]),
-            cycles=np.array([task.cycles]),
-            deadline_s=np.array([task.deadline_s]),
-            waiting=np.array([around.core.waiting]),
-            available=np.array([around.core.waiting < around.limit]),
-            receiving=np.array([around.receiving]),
         )
 
     @cached_property
-    def backlog_s(self) -> NDArray[np.float64]:
+    def size_bits(self) -> Floats:
+        """(1,) as in `View`."""
+        return np.array([vars(self)["_task"].size_bits])
+
+    @cached_property
+    def cycles(self) -> Floats:
+        """(1,) as in `View`."""
+        return np.array([vars(self)["_task"].cycles])
+
+    @cached_property
+    def deadline_s(self) -> Floats:
+        """(1,) as in `View`."""
+        return np.array([vars(self)["_task"].deadline_s])
+
+    @cached_property
+    def waiting(self) -> Integers:
+        """(1,) as in `View`."""
+        return np.array([self._around.core.waiting])
+
+    @cached_property
+    def available(self) -> Bits:
+        """(1,) as in `View`."""
+        return np.array([self._around.core.waiting < self._around.limit])
+
+    @cached_property
+    def receiving(self) -> Integers:
+        """(1, N) as in `View`."""
+        return np.array([self._around.receiving])
+
+    @cached_property
+    def backlog_s(self) -> Floats:
         """(1,) as in `View`."""
         return np.array([self._around.core.backlog_s(self._now_s)])
 
     @cached_property
-    def sending_backlog_s(self) -> NDArray[np.float64]:
+    def sending_backlog_s(self) -> Floats:
         """(1, N) as in `View`."""
         core, now = self._around.core, self._now_s
         return np.array([[core.sending_backlog_s(j, now) for j in range(self.nodes)]])
 
-    def transmission_to(self, nodes: Integers) -> NDArray[np.float64]:
+    def transmission_to(self, nodes: Integers) -> Floats:
         """(1, k) as in `View`."""
         return np.array([self._transmissions(nodes[0].tolist())])
 
-    def execution_at(self, nodes: Integers) -> NDArray[np.float64]:
+    def execution_at(self, nodes: Integers) -> Floats:
         """(1, k) as in `View`."""
         cycles, capacity = vars(self)["_task"].cycles, self._around.capacity_hz
         return np.array([[cycles / capacity[j] for j in nodes[0].tolist()]])
 
-    def hazard_of(self, nodes: Integers) -> NDArray[np.float64]:
+    def hazard_of(self, nodes: Integers) -> Floats:
         """(1, k) as in `View`."""
         around, cycles, to = self._around, vars(self)["_task"].cycles, nodes[0].tolist()
         alpha, beta, capacity = around.alpha, around.beta, around.capacity_hz
@@ -95,12 +118,12 @@ class NodeView(View):
         size, rate, me = vars(self)["_task"].size_bits, self._around.rate, self._around.core.index
         return [0.0 if j == me else size / rate[j] for j in nodes]
 
-    def sending_backlog_to(self, nodes: Integers) -> NDArray[np.float64]:
+    def sending_backlog_to(self, nodes: Integers) -> Floats:
         """(1, k) as in `View`, without looking at the other links."""
         core, now = self._around.core, self._now_s
         return np.array([[core.sending_backlog_s(j, now) for j in nodes[0].tolist()]])
 
-    def uniforms(self, draws: int) -> NDArray[np.float64]:
+    def uniforms(self, draws: int) -> Floats:
         """(1, draws) as in `View`."""
         return np.array([_uniforms(int(self.decision_key[0]), self.slot, self._around.core.index, draws)])
 
