@@ -57,15 +57,32 @@ SETTINGS: tuple[Setting, ...] = (
         "ARTEFACTS",
         ("controller", "edge-node", "trainer"),
         "file:artefacts",
-        "store of models and logs",
-        "file:/var/lib/edgebed/artefacts",
+        "store of models, logs and figures: a folder, or HDFS (its namenodes, one or several)",
+        "webhdfs://edgebed@namenode-1:9870,namenode-2:9870/edgebed",
     ),
     Setting(
         "TASK_LOG",
-        ("controller", "trainer"),
+        ("controller",),
         "sqlite:///tasks.db",
-        "database of the task log",
-        "sqlite:////var/lib/edgebed/tasks.db",
+        "database of the task log: SQLite or MySQL",
+        "mysql+pymysql://edgebed@mysql:3306/edgebed",
+    ),
+    Setting("TASK_LOG_PASSWORD", ("controller",), None, "password of the task log's user", "s3cret", secret=True),
+    Setting(
+        "COORDINATION",
+        SERVICES,
+        "embedded",
+        "registry and configuration: the controller's own (embedded), or Nacos (its servers, and a namespace)",
+        "nacos://nacos-1:8848,nacos-2:8848/edgebed",
+    ),
+    Setting("COORDINATION_USER", SERVICES, None, "user of Nacos, where it asks for one", "edgebed"),
+    Setting("COORDINATION_PASSWORD", SERVICES, None, "password of that user", "s3cret", secret=True),
+    Setting(
+        "CACHE",
+        SERVICES,
+        "cache",
+        "folder of the last good configuration, and of what Nacos's client keeps and logs",
+        "/var/lib/edgebed/cache",
     ),
     Setting(
         "SPOOL",
@@ -98,12 +115,17 @@ class Settings:
     node: str
     artefacts: str
     task_log: str
+    task_log_password: str | None
+    coordination: str
+    coordination_user: str | None
+    coordination_password: str | None
+    cache: Path
     spool: Path
     runs: Path
     log_level: str
 
     def __repr__(self) -> str:
-        return f"Settings({self.service} on {self.host}:{self.port})"  # never the token
+        return f"Settings({self.service} on {self.host}:{self.port})"  # never a secret
 
 
 def read_settings(service: str, environment: Mapping[str, str], hostname: str = "localhost") -> Settings:
@@ -149,6 +171,11 @@ def read_settings(service: str, environment: Mapping[str, str], hostname: str = 
         node=found.get("NODE", hostname),
         artefacts=found.get("ARTEFACTS", "file:artefacts"),
         task_log=found.get("TASK_LOG", "sqlite:///tasks.db"),
+        task_log_password=found.get("TASK_LOG_PASSWORD") or None,
+        coordination=found.get("COORDINATION", "embedded"),
+        coordination_user=found.get("COORDINATION_USER") or None,
+        coordination_password=found.get("COORDINATION_PASSWORD") or None,
+        cache=Path(found.get("CACHE", "cache")),
         spool=Path(found.get("SPOOL", "spool")),
         runs=Path(found.get("RUNS", "runs")),
         log_level=level,
