@@ -17,6 +17,8 @@ PREFIX = "EDGEBED_"
 SERVICES = ("controller", "edge-node", "task-generator", "trainer")
 _PORTS = {"controller": 8080, "edge-node": 8081, "task-generator": 8082, "trainer": 8083}
 
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
+"""Hosts to listen on that are no address for others."""
 PASSED_ON = ("TASK_LOG", "ARTEFACTS", "COORDINATION", "LOG_LEVEL")
 """How the names of those settings begin that `edgebed run` passes on to the services that it starts."""
 
@@ -45,7 +47,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("HOST", SERVICES, "127.0.0.1", "address to listen on", "0.0.0.0"),  # noqa: S104  # an example
     Setting("PORT", SERVICES, "8080 to 8083", "port to listen on; by default one of its own for each service", "8080"),
     Setting(
-        "ADVERTISE", SERVICES, "http://HOST:PORT", "under which address others reach this service", "http://node-3:8081"
+        "ADVERTISE",
+        SERVICES,
+        "http://HOST:PORT",
+        "under which address others reach this service; where HOST is every address, the host's name by default",
+        "http://node-3:8081",
     ),
     Setting("TOKEN", SERVICES, None, "shared secret; when set, every request must bear it", "b1946ac9", secret=True),
     Setting(
@@ -158,7 +164,8 @@ def read_settings(service: str, environment: Mapping[str, str], hostname: str = 
     port = _port(found.get("PORT"), _PORTS[service], problems)
     controller = _address("CONTROLLER", found.get("CONTROLLER"), problems)
     host = found.get("HOST", "127.0.0.1")
-    advertise = _address("ADVERTISE", found.get("ADVERTISE"), problems) or f"http://{host}:{port}"
+    reached = hostname if host in EVERYWHERE else host
+    advertise = _address("ADVERTISE", found.get("ADVERTISE"), problems) or f"http://{reached}:{port}"
     level = found.get("LOG_LEVEL", "warning").lower()
     if level not in ("debug", "info", "warning", "error"):
         problems.append(f"{PREFIX}LOG_LEVEL: {level!r} is not allowed; give debug, info, warning or error")

@@ -16,6 +16,11 @@ def test_without_variables_every_service_listens_on_a_port_of_its_own():
     assert found["controller"].token is None
 
 
+def test_who_listens_everywhere_is_reached_by_the_hosts_name():
+    settings = read_settings("edge-node", {"EDGEBED_HOST": "0.0.0.0"}, "node-3")
+    assert settings.advertise == "http://node-3:8081"
+
+
 def test_a_secret_comes_from_a_file_and_is_never_shown(tmp_path):
     secret = tmp_path / "token"
     secret.write_text("b1946ac9\n")
