@@ -99,7 +99,10 @@ class Running:
 
 def summary(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
     """A line of the list of experiments."""
-    return {"name": name, **{key: state.get(key) for key in ("run", "state", "reason", "startedAt", "endedAt", "artefact")}}
+    return {
+        "name": name,
+        **{key: state.get(key) for key in ("run", "state", "reason", "startedAt", "endedAt", "artefact")},
+    }
 
 
 class Experiments:
