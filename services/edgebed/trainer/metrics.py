@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from edgebed.metrics import Declared, ProcessMetrics, counter, declared_in, gauge
+from edgebed.metrics import Declared, ProcessMetrics, counter, gauge
 from edgebed.stores.calls import Calls
 from edgebed.trainer.jobs import Trainer
 
