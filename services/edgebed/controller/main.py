@@ -12,6 +12,7 @@ from edgebed.controller.ingest import Ingest
 from edgebed.controller.remote import Caller
 from edgebed.settings import Settings
 from edgebed.stores.artefacts import open_artefacts
+from edgebed.stores.calls import COORDINATION, TASK_LOG, Calls
 from edgebed.stores.coordination import EmbeddedCoordinator
 from edgebed.stores.log_writer import LogWriter
 from edgebed.stores.task_log import TaskLogStore
@@ -24,22 +25,24 @@ _log = logging.getLogger(__name__)
 
 async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | None = None) -> None:
     """Serves until `stop` is set, then drains. `sock` listens already where a parent has bound it."""
-    store = TaskLogStore(settings.task_log)
+    calls = Calls("controller")
+    store = calls.of("taskLog", TaskLogStore(settings.task_log), TASK_LOG)
     writer = LogWriter(store.append_rows, settings.spool / "controller")
     caller = Caller(settings.token)
     # Versions above those that watchers have seen from a controller before this one.
-    coordinator, ingest = EmbeddedCoordinator(first_version=int(time.time())), Ingest(writer)
+    coordinator = calls.of("coordination", EmbeddedCoordinator(first_version=int(time.time())), COORDINATION)
+    ingest = Ingest(writer)
     services = Services(
         directory=Directory(coordinator),
         caller=caller,
         store=store,
         ingest=ingest,
-        artefacts=open_artefacts(settings.artefacts),
+        artefacts=calls.of_artefacts(open_artefacts(settings.artefacts)),
         address=settings.advertise,
         token=settings.token,
     )
     experiments = Experiments(settings.runs, services)
-    parts = Parts(coordinator, ingest, writer, experiments)
+    parts = Parts(coordinator, ingest, writer, experiments, calls)
     server = serve_http(
         create_app(parts, stop),
         hot_routes(parts),

@@ -50,7 +50,7 @@ async def serve(
     clock = Clock(asyncio.get_running_loop())
     node = EdgeNode(clock, ready.payload, token=settings.token, spool=settings.spool)
     node.priority = take_priority()
-    ready.seat.taken, ready.seat.artefacts = node, open_artefacts(settings.artefacts)
+    ready.seat.taken, ready.seat.artefacts = node, ready.seat.calls.of_artefacts(open_artefacts(settings.artefacts))
     where = sock or (settings.host, settings.port)
     server = serve_http(ready.app, hot_routes(node), where, token=settings.token, open_paths=OPEN_PATHS)
     await server.start()

@@ -9,8 +9,8 @@ GET    /metrics, /healthz
 from typing import Any
 
 from fastapi import FastAPI, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from edgebed.metrics import CONTENT_TYPE, page
 from edgebed.task_generator.metrics import GeneratorCollector
 from edgebed.task_generator.plan import Refused
 from edgebed.task_generator.service import Generator
@@ -28,8 +28,7 @@ def create_app(generator: Generator) -> FastAPI:
     """The control API of a generator."""
     app = FastAPI(title="edgebed task generator", version="1")
     install_problem_handlers(app)
-    registry = CollectorRegistry()
-    registry.register(GeneratorCollector(generator))
+    collector = GeneratorCollector(generator)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -39,7 +38,7 @@ def create_app(generator: Generator) -> FastAPI:
     @app.get("/metrics", response_class=Response, responses=TEXT)
     async def metrics() -> Response:
         """For Prometheus."""
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(await page(collector), media_type=CONTENT_TYPE)
 
     @app.get("/v1/episodes/current")
     async def current() -> dict[str, Any]:

@@ -18,7 +18,7 @@ from edgebed.experiment.errors import EdgebedError
 from edgebed.experiment.files import canonical
 from edgebed.stores.artefacts import ArtefactStore
 from edgebed.systems.cooperative.errors import ModelError
-from edgebed.trainer.lessons import Lessons, UnknownCourse
+from edgebed.trainer.lessons import Lessons, Measured, UnknownCourse
 from edgebed.trainer.requests import Job as Request
 
 KEPT_JOBS = 100
@@ -47,7 +47,7 @@ class Job:
     """It failed because the course is not known here."""
     result: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
-    """What an update has measured: reward, valueError, entropy, divergence, clipped; see `learning.ppo`."""
+    """What learning has measured, such as valueError and entropy; see `learning.ppo` and `learning.sac_cql`."""
     cancelled: bool = False
 
     @property
@@ -106,8 +106,6 @@ class Trainer:
         """Jobs by kind and state."""
         self.seconds: dict[str, float] = {}
         """Time spent, by kind."""
-        self.measured: dict[str, float] = {}
-        """What the latest update of a course has measured."""
 
     def submit(self, request: Request) -> Job:
         """Does it once; the same request again finds the same job, unless that failed or was cancelled."""
@@ -126,6 +124,21 @@ class Trainer:
         """A job by its key."""
         with self._lock:
             return self._jobs.get(key)
+
+    def unfinished(self) -> list[Job]:
+        """Those that wait, and the one that is being done."""
+        with self._lock:
+            return [job for job in self._jobs.values() if not job.ended]
+
+    def latest(self) -> list[Job]:
+        """The job of each kind that was given last."""
+        with self._lock:
+            return list({job.kind: job for job in self._jobs.values()}.values())
+
+    @property
+    def measured(self) -> Measured:
+        """What learning has measured last."""
+        return self._lessons.measured
 
     def cancel(self, job: Job) -> None:
         """Ends a job before it begins, or when it next tells its progress; one that ended stays as it is."""
@@ -149,7 +162,6 @@ class Trainer:
             _one_thread()
             job.result = self._lessons.do(job.key, request, _JobProgress(job))
             job.metrics = self._lessons.metrics
-            self.measured = job.metrics or self.measured
             state = "succeeded"
         except Cancelled:
             job.error = "cancelled"

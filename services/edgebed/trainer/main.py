@@ -6,6 +6,7 @@ import socket
 
 from edgebed.settings import Settings
 from edgebed.stores.artefacts import open_artefacts
+from edgebed.stores.calls import Calls
 from edgebed.trainer.app import create_app
 from edgebed.trainer.jobs import Trainer
 from edgebed.wire.heartbeat import Heartbeat
@@ -20,9 +21,10 @@ NICENESS = 10
 async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | None = None) -> None:
     """Serves until `stop` is set. `sock` listens already where a parent has bound it."""
     os.nice(NICENESS)
-    trainer = Trainer(open_artefacts(settings.artefacts), settings.runs / "trainer")
+    calls = Calls("trainer")
+    trainer = Trainer(calls.of_artefacts(open_artefacts(settings.artefacts)), settings.runs / "trainer")
     where = sock or (settings.host, settings.port)
-    app = create_app(trainer)
+    app = create_app(trainer, calls)
     server = serve_http(app, HotRoutes(), where, token=settings.token, open_paths=frozenset({"/healthz"}))
     await server.start()
     heartbeat = None
