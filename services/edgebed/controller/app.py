@@ -7,8 +7,10 @@ from fastapi import FastAPI, Response
 
 from edgebed.controller.api import experiment_routes
 from edgebed.controller.experiments import Experiments
+from edgebed.controller.files import file_routes
 from edgebed.controller.ingest import RECORDS_PATH, Ingest, ingest_routes
 from edgebed.controller.metrics import ControllerCollector
+from edgebed.controller.page.routes import page_routes
 from edgebed.controller.registry import HEARTBEATS_PATH, heartbeat_routes, registry_routes
 from edgebed.metrics import CONTENT_TYPE, page
 from edgebed.stores.calls import Calls
@@ -49,6 +51,8 @@ def create_app(parts: Parts, closing: asyncio.Event) -> FastAPI:
 
     app.include_router(registry_routes(parts.coordinator))
     app.include_router(experiment_routes(parts.experiments, closing))
+    app.include_router(file_routes(parts.experiments))
+    app.include_router(page_routes())
     describe(app, RECORDS_PATH, HEARTBEATS_PATH)
     return app
 

@@ -9,6 +9,7 @@ from edgebed.controller.app import Parts, create_app, hot_routes
 from edgebed.controller.directory import Directory
 from edgebed.controller.experiments import Experiments, Services
 from edgebed.controller.ingest import Ingest
+from edgebed.controller.page.routes import OPEN_PATHS
 from edgebed.controller.remote import Caller
 from edgebed.settings import Settings
 from edgebed.stores.artefacts import open_artefacts
@@ -48,7 +49,7 @@ async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | N
         hot_routes(parts),
         sock or (settings.host, settings.port),
         token=settings.token,
-        open_paths=frozenset({"/healthz"}),
+        open_paths=frozenset({"/healthz"}) | OPEN_PATHS,
     )
     await server.start()
     try:
