@@ -1,7 +1,8 @@
 """What differs between the databases of the task log: how to connect, and what their errors mean.
 
 An error is one of four. `busy`: somebody else holds a lock, try again soon. `refused`: it is about values or a statement, and
-will be the same next time. `away`: the server cannot be reached, or the connection broke. `unfit`: everything else, such as a full disk.
+will be the same next time. `away`: the server cannot be reached, or the connection broke. `unfit`: everything else, such as
+a full disk.
 """
 
 import sqlite3
@@ -54,6 +55,20 @@ class Rules(ABC):
         """See `hold`; after the transaction."""
 
 
+_REMEDIES = {
+    "SQLITE_BUSY": "end the program that holds it",
+    "SQLITE_LOCKED": "end the program that holds it",
+    "SQLITE_FULL": "free some space on its disk",
+    "SQLITE_IOERR": "free some space on its disk, or mend the disk",
+    "SQLITE_CANTOPEN": "make it and its folder writable",
+    "SQLITE_PERM": "make it and its folder writable",
+    "SQLITE_READONLY": "make it and its folder writable",
+    "SQLITE_NOTADB": "give the path of a task log, or of a file that is not there yet",
+    "SQLITE_CORRUPT": "put a copy of it back, or give another path",
+}
+"""By the beginning of SQLite's name of the error."""
+
+
 class Sqlite(Rules):
     """A file, in WAL mode.
 
@@ -64,19 +79,6 @@ class Sqlite(Rules):
     pauses_s = (0.05, 0.2)
     # Python's lock is let go once a statement, so a busy event loop beside the writer costs it little.
     statement_rows = 200
-
-    _REMEDIES = {
-        "SQLITE_BUSY": "end the program that holds it",
-        "SQLITE_LOCKED": "end the program that holds it",
-        "SQLITE_FULL": "free some space on its disk",
-        "SQLITE_IOERR": "free some space on its disk, or mend the disk",
-        "SQLITE_CANTOPEN": "make it and its folder writable",
-        "SQLITE_PERM": "make it and its folder writable",
-        "SQLITE_READONLY": "make it and its folder writable",
-        "SQLITE_NOTADB": "give the path of a task log, or of a file that is not there yet",
-        "SQLITE_CORRUPT": "put a copy of it back, or give another path",
-    }
-    """By the beginning of SQLite's name of the error."""
 
     def engine(self, url: URL, setting: str, busy_s: float, password: str | None) -> Engine:
         """As in `Rules`."""
@@ -103,7 +105,7 @@ class Sqlite(Rules):
 
     def remedy(self, error: BaseException) -> str:
         """As in `Rules`."""
-        found = (remedy for begin, remedy in self._REMEDIES.items() if _name(error).startswith(begin))
+        found = (remedy for begin, remedy in _REMEDIES.items() if _name(error).startswith(begin))
         return f"{next(found, 'check that it is there and may be written')}, then go on with the same command"
 
 

@@ -53,4 +53,5 @@ def joined(parts: Sequence[Columns], kinds: Mapping[str, Any]) -> Columns:
 
 
 def _stored(kind: Any) -> np.dtype[Any]:
-    return np.dtype(kind).newbyteorder("<")
+    found: np.dtype[Any] = np.dtype(kind).newbyteorder("<")
+    return found
