@@ -44,8 +44,10 @@ class PolicyChoice(Document):
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         mapping = handler.resolve_ref_schema(handler(schema))
-        name = {key: value for key, value in mapping["properties"]["kind"].items() if key not in ("title", "description")}
-        return {"anyOf": [name, mapping]}
+        name = {
+            key: value for key, value in mapping["properties"]["kind"].items() if key not in ("title", "description")
+        }
+        return {"anyOf": [name, mapping], "x-values": "a name, or {kind: name, ...parameters}"}
 
     @model_serializer
     def _shortest(self) -> object:

@@ -104,7 +104,8 @@ class Quantity:
 
         choices = {"minItems": 1, "maxItems": MAXIMUM_CHOICES}
         forms = [number, one("uniform", {"minItems": 2, "maxItems": 2}), one("choice", choices)]
-        return {"anyOf": forms, "x-unit": self.unit}
+        values = f"{self.limits}, {{uniform: [low, high]}} or {{choice: [a, b, ...]}}"
+        return {"anyOf": forms, "x-unit": self.unit, "x-values": values}
 
 
 def to_document(distribution: Distribution) -> object:

@@ -86,13 +86,13 @@ class Spec(Document):
     sweep: Sweep | None = None
     """Repeat all of it for several values of one field."""
     suspend: bool = False
-    """In a cluster: stop, and keep what is done; set back to false, it goes on. Elsewhere without effect."""
+    """In a cluster: stop, and keep what is done; set back to false, it goes on. No effect elsewhere."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2**31 - 1), Unit("s")] | None = None
-    """In a cluster: delete it so long after its end; kept if not given. Elsewhere without effect."""
+    """In a cluster: delete it so long after its end; kept if not given. No effect elsewhere."""
     start_deadline_seconds: ScheduleSeconds = 600
-    """In a cluster: it has failed if its nodes are not ready after so long. Elsewhere without effect."""
+    """In a cluster: it has failed if its nodes are not ready after so long. No effect elsewhere."""
     active_deadline_seconds: ScheduleSeconds | None = None
-    """In a cluster: it has failed if it has not ended so long after its start; no limit if not given. Elsewhere without effect."""
+    """In a cluster: it has failed if it has not ended so long after its start; no limit without it. No effect elsewhere."""
 
     @field_validator("methods")
     @classmethod
