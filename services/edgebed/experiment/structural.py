@@ -143,13 +143,13 @@ class Converter:
         told = [form for form in self.forms if form.model in by_model]
         (model,) = by_model.keys() - {form.model for form in told}
         rules: list[Schema] = []
-        others = ""
+        others: list[str] = []
         for form in told:
-            meant = f"{others}({form.when})"
+            meant = " && ".join([*others, f"({form.when})" if " " in form.when else form.when])
             rules += _missing(meant, by_model[form.model], properties, always)
             rules += _out_of_place(meant, by_model[form.model], properties, form.because)
-            others += f"!({form.when}) && "
-        rules += _missing(others.removesuffix(" && "), by_model[model], properties, always)
+            others.append(f"!({form.when})" if " " in form.when else f"!{form.when}")
+        rules += _missing(" && ".join(others), by_model[model], properties, always)
         merged: Schema = {"description": " ".join(f"{option['description'].rstrip('.')}." for option in options)}
         merged |= {"type": "object", "properties": properties} | ({"required": always} if always else {})
         return merged | {"x-kubernetes-validations": rules}
@@ -166,7 +166,7 @@ class Converter:
 def _missing(meant: str, option: Schema, properties: Mapping[str, Schema], always: Sequence[str]) -> Iterator[Schema]:
     """The rules that a form's fields are there."""
     for name in option.get("required", ()):
-        if name not in always:
+        if name not in always and not meant.endswith(present(name, properties[name])):  # it is how the form is told
             purpose = option["properties"][name]["description"].rstrip(".")
             message = f"give it: {purpose[:1].lower()}{purpose[1:]}"
             yield rule(f"!({meant}) || {present(name, properties[name])}", message, name, "FieldValueRequired")

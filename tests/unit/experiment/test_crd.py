@@ -102,9 +102,13 @@ def test_names_and_columns() -> None:
     spec = custom_resource_definition()["spec"]
     (version,) = spec["versions"]
     assert (spec["group"], spec["scope"], spec["names"]["shortNames"]) == ("edgebed.dev", "Namespaced", ["exp"])
-    assert [
-        column["name"] for column in version["additionalPrinterColumns"]
-    ] == ["Phase", "Progress", "Method", "Success", "Age"]
+    assert [column["name"] for column in version["additionalPrinterColumns"]] == [
+        "Phase",
+        "Progress",
+        "Method",
+        "Success",
+        "Age",
+    ]
     assert version["subresources"] == {"status": {}}
     properties = dict(every(version["schema"]["openAPIV3Schema"]))
     for column in version["additionalPrinterColumns"][:-1]:
