@@ -2,18 +2,25 @@
 
 What the API server checks is what the specification says, as far as a structural schema and CEL can say it. What they cannot
 (whether a policy is installed, whether a distribution's lower end comes first, whether a swept value is allowed where it
-goes, whether a file exists) the operator finds with the specification itself, and says so in the status.
+goes or given twice, whether a file exists) the operator finds with the specification itself, and says so in the status.
 
 Fields that the specification does not know are refused by `kubectl` (its default is `--validate=strict`) and by every client
 that asks for `fieldValidation=Strict`; for any other client the API server takes them out, as it does in every resource.
+
+The rules in CEL look at fields without a type through `dyn(self)`, and name the field by `fieldPath`, which Kubernetes knows
+since 1.28. The proof of both is tests/contracts/test_crd.py, on a real API server.
 """
 
 import sys
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from edgebed.experiment.parts import RulesChoice
+from edgebed.experiment.reference import member_docs
 from edgebed.experiment.specification import API_VERSION, Experiment
 from edgebed.experiment.status import Status
 from edgebed.experiment.structural import Converter, Form, Schema, present, rule
@@ -88,10 +95,11 @@ def schema() -> Schema:
     _keyed(spec["properties"]["methods"], "name")
     _keyed(properties["status"]["properties"]["methods"], "name")
     _keyed(properties["status"]["properties"]["conditions"], "type")
+    _worded(spec["properties"]["rules"]["properties"])
     method = spec["properties"]["methods"]["items"]
     method["x-kubernetes-validations"] = _method_rules(method["properties"])
     sweep = spec["properties"]["sweep"]
-    sweep["x-kubernetes-validations"] = _sweep_rules(list(spec["properties"]))
+    sweep["x-kubernetes-validations"] = _sweep_rules(spec["properties"])
     found["x-kubernetes-validations"] = _immutable(spec["properties"])
     return found
 
@@ -99,6 +107,16 @@ def schema() -> Schema:
 def _keyed(listing: Schema, key: str) -> None:
     """No two entries of the list have the same key; server-side apply merges them by it."""
     listing |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+
+
+def _worded(rules: dict[str, Schema]) -> None:
+    """Says of each rule's words what they mean."""
+    for name, field in RulesChoice.model_fields.items():
+        kind = field.annotation
+        assert isinstance(kind, type)
+        assert issubclass(kind, StrEnum)
+        words = [f"{word}: {text}" for word, text in zip(kind, member_docs(kind), strict=True)]
+        rules[field.alias or name]["description"] = " ".join([field.description or kind.__doc__ or "", *words])
 
 
 def _method_rules(fields: dict[str, Schema]) -> list[Schema]:
@@ -138,11 +156,18 @@ def _method_rules(fields: dict[str, Schema]) -> list[Schema]:
     ]
 
 
-def _sweep_rules(fields: list[str]) -> list[Schema]:
-    """Of `Sweep`: what may be swept begins with a field of spec that may be."""
-    known = [name for name in fields if name not in NOT_SWEPT]
-    condition = f"self.field.split('.')[0] in {known}"
-    return [rule(condition, "give a field of network, workload, rules or mask, such as workload.sizeKB", "field")]
+def _sweep_rules(fields: dict[str, Schema]) -> list[Schema]:
+    """Of `Sweep`: what is swept is a field of spec that may be."""
+    known = list(_paths({name: inner for name, inner in fields.items() if name not in NOT_SWEPT}))
+    remedy = "give the path of a field of network, workload, rules or mask, such as workload.sizeKB"
+    return [rule(f"self.field in {known}", remedy, "field")]
+
+
+def _paths(fields: Mapping[str, Schema], above: str = "") -> Iterator[str]:
+    """The paths of all fields that are in no list."""
+    for name, inner in fields.items():
+        yield above + name
+        yield from _paths(inner.get("properties", {}), f"{above}{name}.")
 
 
 def _immutable(fields: dict[str, Schema]) -> list[Schema]:

@@ -72,14 +72,15 @@ def test_the_checker_of_this_file_finds_what_is_not_structural() -> None:
     """Each rule, broken once."""
     fine = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "string"}}}}
     assert list(violations(fine)) == []
-    for change in (
+    changes: list[dict[str, Any]] = [
         {"properties": {"a": {}}},
         {"properties": {"a": {"type": "array"}}},
         {"properties": {"a": {"$ref": "#/b"}}},
         {"properties": {"a": {"type": "number", "exclusiveMinimum": 0}}},
         {"anyOf": [{"type": "object"}]},
         {"oneOf": [{"properties": {"b": {"minimum": 3}}}]},
-    ):
+    ]
+    for change in changes:
         assert list(violations({**fine, **change})) != []
 
 
