@@ -260,6 +260,29 @@ def calibrate(
             print(line)
 
 
+@app.command()
+def doctor(settings: Settings = None, as_json: Json = False) -> None:
+    """Check every configured server, and this machine, before a run starts.
+
+    edgebed doctor
+
+    edgebed doctor --settings deploy/settings/middleware.env
+    """
+    with guarded():
+        from rich.console import Console
+
+        from edgebed.cli.doctor import document, show
+        from edgebed.cli.settings import stores_of
+        from edgebed.processes.doctor import examine
+
+        findings = list(examine(stores_of(settings)))
+        if as_json:
+            _print_json(document(findings))
+        works = show(findings, Console(stderr=as_json))
+        if not works:
+            raise typer.Exit(3)
+
+
 class ServiceName(StrEnum):
     """What `serve` can start."""
 
