@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from edgebed.edge_node.app import Seat, create_app, hot_routes
-from edgebed.edge_node.scheduler import PROBE_TIMEOUT_S
+from edgebed.live.documents import EdgeNodeSettings
 from edgebed.wire.generated import testbed_pb2 as pb
 from edgebed.wire.server import HotRoutes, serve
 from tests.unit.edge_node.fleet import bare, network, playing, run, silent, task, until
