@@ -10,13 +10,12 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgebed.controller.checks import checked
 from edgebed.controller.directory import Directory, Stopped
-from edgebed.controller.fleet import LOSS_S
 from edgebed.controller.ingest import Ingest
 from edgebed.controller.phases import run_phases
 from edgebed.controller.remote import Caller
@@ -27,6 +26,8 @@ from edgebed.experiment.errors import EdgebedError
 from edgebed.experiment.files import canonical, faults, write_atomically
 from edgebed.experiment.folder import SPECIFICATION, RunFolder, open_run_folder
 from edgebed.experiment.reading import load
+from edgebed.live.documents import ControllerSettings, Policies
+from edgebed.live.in_use import InUse
 from edgebed.runner.units import VERSIONS
 from edgebed.stores.artefacts import ArtefactStore
 from edgebed.stores.task_log import TaskLogStore
@@ -57,8 +58,12 @@ class Services:
     address: str
     """Of this controller, for the nodes."""
     token: str | None = None
-    loss_s: float = LOSS_S
-    """How long a node may be silent before it counts as lost."""
+    loss_s: float | None = None
+    """How long a node may be silent before it counts as lost, where that is not what the settings say."""
+    settings: InUse[ControllerSettings] = field(default_factory=lambda: InUse(ControllerSettings))
+    """May change while it runs."""
+    policies: InUse[Policies] = field(default_factory=lambda: InUse(Policies))
+    """What an experiment that is taken gets where it leaves parameters open."""
 
 
 class Running:
@@ -209,6 +214,7 @@ class Experiments:
             next_version=running.next_version,
             stop=running.stop,
             on_node_loss=folder.experiment.spec.on_node_loss,
+            settings=services.settings,
             loss_s=services.loss_s,
         )
         self._known.pop(running.name, None)

@@ -57,10 +57,18 @@ class Heartbeat(Registration):
     """How long the answer may wait for another version of one of them."""
 
 
+_ENTRY = {
+    "type": "object",
+    "properties": {"key": {"type": "string"}, "text": {"type": "string"}, "version": {"type": "integer"}},
+    "required": ["key", "text", "version"],
+}
+NEWS = {"type": "object", "properties": {"entries": {"type": "array", "items": _ENTRY}}, "required": ["entries"]}
+
 HEARTBEATS_PATH = HotPath(
     PATH,
     "Register, or say that a service is still there; answered with entries that are new, if there are any",
     Heartbeat.model_json_schema(),
+    NEWS,
     problems=(409,),
 )
 
@@ -142,7 +150,7 @@ def registry_routes(
     @routes.get("/v1/registry/{service}", responses=problems(503))
     def instances(service: Word) -> dict[str, Any]:
         """The instances that were heard of lately."""
-        with _refusals():
+        with coordination_refusals():
             there = coordinator.instances(service)
         found = [{"name": i.name, "address": i.address, "metadata": dict(i.metadata)} for i in there]
         return {"service": service, "instances": found}
@@ -150,7 +158,7 @@ def registry_routes(
     @routes.put("/v1/configuration/{key}", responses=problems(422, 503))
     def publish(key: Word, configuration: Configuration) -> dict[str, Any]:
         """Set a text, which must be a configuration under its key; the same text keeps its version."""
-        with _refusals():
+        with coordination_refusals():
             check(key, configuration.text)
             entry = coordinator.publish(key, configuration.text)
         return {"key": entry.key, "text": entry.text, "version": entry.version}
@@ -168,7 +176,7 @@ def registry_routes(
         if isinstance(coordinator, EmbeddedCoordinator):
             entry = next(iter(await waiters.changed(coordinator, {key: after}, wait_s)), None)
         else:
-            with _refusals():
+            with coordination_refusals():
                 entry = await asyncio.to_thread(coordinator.get, key, after, wait_s)
         if entry is None:
             return Response(status_code=204)
@@ -186,7 +194,7 @@ def _ours(coordinator: Coordinator) -> EmbeddedCoordinator:
     )
 
 
-class _refusals:  # noqa: N801  # a context manager reads like a word
+class coordination_refusals:  # noqa: N801  # a context manager reads like a word
     """Errors of a coordinator as problems for the client."""
 
     def __enter__(self) -> None:

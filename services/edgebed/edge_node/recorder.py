@@ -114,7 +114,9 @@ class Recorder:
             await self._some.wait()
             # Before Python 3.12, `wait_for` may swallow being cancelled.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.values.record_seconds):  # what ends in the meantime travels along
+                async with asyncio.timeout(
+                    self._settings.values.record_seconds
+                ):  # what ends in the meantime travels along
                     await self._hurry.wait()
             self._some.clear()
             self._hurry.clear()

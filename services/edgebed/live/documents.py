@@ -11,9 +11,9 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
-from edgebed.experiment.document import Document
+from edgebed.experiment.document import Document, refused
 from edgebed.experiment.errors import Problem, UserError, did_you_mean
 from edgebed.experiment.words import problems_of
 from edgebed.experiment.yaml_lines import Reading
@@ -82,6 +82,15 @@ class Policies(Document):
     defaults: dict[str, dict[str, Any]] = {}
     """By kind of policy, such as `{rda: {coefficient: 0.5}}`; written into an experiment when the controller takes it."""
 
+    @field_validator("defaults")
+    @classmethod
+    def _plain(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        try:
+            json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        except ValueError as error:
+            raise refused("has a value that is not finite, or no text", "give plain values") from error
+        return value
+
 
 DOCUMENTS: dict[str, type[Document]] = {
     "controller": ControllerSettings,
@@ -135,7 +144,7 @@ def fields(key: str) -> Iterator[tuple[str, str, str]]:
 def _reading(text: str, source: str) -> Reading:
     try:
         return Reading(json.loads(text))  # YAML could read it too, ten times slower
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     if all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines()):
         return Reading({})

@@ -1,7 +1,7 @@
 """A service among the others: registered as long as it runs, and told what it is to use.
 
     member = Member(settings, "edge-node", "node-3", [tuning, policies])
-    member.join()                                      # on the service's event loop, once it serves
+    member.join(coordinator_of(settings))              # on the service's event loop, once it serves
     member.state(); await member.stop()
 
 With the controller's own coordination a service sends heartbeats to EDGEBED_CONTROLLER, which answer with news (`wire.heartbeat`);
@@ -78,7 +78,68 @@ class Member:
             if found is not None:
                 one.take(*found, from_cache=True)
 
-    class _ByHeartbeat:
+    def join(
+        self, coordinator: Coordinator | None = None, first: Callable[[Coordinator], None] = lambda _: None
+    ) -> None:
+        """On the service's event loop, once it serves: registers and listens from now on, and waits for nothing.
+
+        `coordinator` is what to register with, in a thread that does `first` before it listens, and closes it at last; without
+        it, heartbeats go to EDGEBED_CONTROLLER, and a service that was not given one stays by itself.
+        """
+        settings, keys = self._settings, list(self._in_use)
+        if coordinator is not None:
+            me = (self._service, self._name, settings.advertise, self._about)
+            self._link = _ByCoordinator(coordinator, first, me, keys, self._told, settings.controller)
+        elif settings.controller is not None:
+            heartbeat = Heartbeat(
+                self._service,
+                self._name,
+                settings.advertise,
+                settings.controller,
+                settings.token,
+                metadata=self._about,
+                keys=keys,
+                told=self._told,
+            )
+            self._link = _ByHeartbeat(settings.controller, heartbeat)
+
+    def state(self) -> dict[str, Any]:
+        """For people, as JSON: who is told what, and what is in use."""
+        link = self._link
+        alone = "no coordination was given; set EDGEBED_CONTROLLER"
+        return {
+            "coordination": {
+                "kind": self._settings.coordination.partition(":")[0],
+                "fault": alone if link is None else link.fault,
+                "controller": None if link is None else link.controller,
+            },
+            "configuration": {key: one.shown() for key, one in self._in_use.items()},
+        }
+
+    async def stop(self) -> None:
+        """Leaves the registry, and hears no more."""
+        if self._link is not None:
+            await self._link.stop()
+        if self._writing is not None:
+            await asyncio.to_thread(self._writing.join)
+
+    def _told(self, entries: Entries) -> None:
+        """On the event loop: a document is read in less than a millisecond, but a disk may take its time."""
+        found = [(str(one["key"]), str(one["text"]), int(one["version"])) for one in entries]
+        good = [one for one in found if one[0] in self._in_use and self._in_use[one[0]].take(*one[1:])]
+        if good:
+            before = self._writing
+            self._writing = threading.Thread(target=self._keep, args=(good, before), name="cache", daemon=True)
+            self._writing.start()
+
+    def _keep(self, good: Sequence[tuple[str, str, int]], before: threading.Thread | None) -> None:
+        if before is not None:
+            before.join()  # in order
+        for one in good:
+            self._cache.keep(*one)
+
+
+class _ByHeartbeat:
     """With the controller's own coordination: lean, for nodes."""
 
     def __init__(self, controller: str, heartbeat: Heartbeat) -> None:
@@ -98,15 +159,17 @@ class _ByCoordinator:
 
     def __init__(
         self,
-        opened: Callable[[], Coordinator],
-        about_me: tuple[str, str, str, Mapping[str, str]],
+        coordinator: Coordinator,
+        first: Callable[[Coordinator], None],
+        me: tuple[str, str, str, Mapping[str, str]],
         keys: Sequence[str],
         told: Told,
         controller: str | None,
     ) -> None:
         self.fault: str | None = "the coordination has not answered yet"
-        self.controller: str | None = controller
-        self._open, self._me, self._keys, self._told = opened, about_me, keys, told
+        self.controller = controller
+        self._coordinator, self._first = coordinator, first
+        self._me, self._keys, self._told = me, keys, told
         self._given = controller is not None
         self._loop = asyncio.get_running_loop()
         self._stopping = threading.Event()
@@ -118,14 +181,16 @@ class _ByCoordinator:
         await asyncio.to_thread(self._thread.join, LEAVE_S)
 
     def _run(self) -> None:
-        coordinator: Coordinator | None = None
+        coordinator = self._coordinator
         watches: dict[str, Watch] = {}
-        heard, sought = True, -SEEK_S
+        begun, heard, sought = False, True, -SEEK_S
         while not self._stopping.is_set():
             begin = time.monotonic()
             try:
-                coordinator = coordinator or self._open()
                 coordinator.register(*self._me)
+                if not begun:
+                    self._first(coordinator)
+                    begun = True
                 for key in self._keys:
                     if key not in watches:
                         watches[key] = coordinator.watch(key, self._tell)
@@ -141,9 +206,9 @@ class _ByCoordinator:
             self._stopping.wait(max(0.0, begin + HEARTBEAT_S - time.monotonic()))
         for watch in watches.values():
             watch.close()
-        if coordinator is not None:
-            with contextlib.suppress(EdgebedError):
-                coordinator.deregister(*self._me[:2])
+        with contextlib.suppress(EdgebedError):
+            coordinator.deregister(*self._me[:2])
+        coordinator.close()
 
     def _tell(self, entry: Entry) -> None:
         found = {"key": entry.key, "text": entry.text, "version": entry.version}
@@ -151,22 +216,22 @@ class _ByCoordinator:
             self._loop.call_soon_threadsafe(self._told, [found])
 
 
-def coordinator_of(settings: Settings) -> Callable[[], Coordinator] | None:
-    """Opens the coordinator of the settings; None where that is the controller's own, which services reach by heartbeats."""
+def coordinator_of(settings: Settings) -> Coordinator | None:
+    """The coordinator of the settings; None where that is the controller's own, which services reach by heartbeats.
+
+    Raises UserError for one that cannot be as it is written; nothing is asked of it yet.
+    """
     if settings.coordination == "embedded":
         return None
+    from edgebed.stores.coordination import open_coordinator
 
-    def opened() -> Coordinator:
-        from edgebed.stores.coordination import open_coordinator
-
-        return open_coordinator(
-            settings.coordination,
-            user=settings.coordination_user,
-            password=settings.coordination_password,
-            folder=settings.cache,
-        )
-
-    return opened
+    return open_coordinator(
+        settings.coordination,
+        settings.coordination_user,
+        settings.coordination_password,
+        settings.cache,
+        light=settings.service == "edge-node",
+    )
 
 
 def _log_level(values: ServiceSettings, otherwise: str) -> None:

@@ -96,6 +96,9 @@ class Coordinator(ABC):
         Of changes in quick succession some may be left out, never the last.
         """
 
+    def close(self) -> None:  # noqa: B027  # most hold nothing
+        """Ends the watches, and leaves the registry where this process's life is what keeps it there."""
+
 
 class EmbeddedCoordinator(Coordinator):
     """In memory; safe to use from several threads."""

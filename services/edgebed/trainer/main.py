@@ -1,9 +1,11 @@
 """The trainer as a process: listens, registers, serves until it is told to stop."""
 
 import asyncio
+import contextlib
 import socket
 
 from edgebed.emulation.priority import give_way
+from edgebed.experiment.errors import UserError
 from edgebed.live.documents import Policies, TrainerSettings
 from edgebed.live.in_use import InUse
 from edgebed.live.member import Member, coordinator_of
@@ -21,7 +23,8 @@ async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | N
     """Serves until `stop` is set. `sock` listens already where a parent has bound it."""
     # Learning gives way to nodes that share the machine: they have to be on time, it has not.
     tuning = InUse(TrainerSettings, lambda values: give_way(values.niceness))
-    give_way(tuning.values.niceness)
+    with contextlib.suppress(UserError):  # it was started with a higher one
+        give_way(tuning.values.niceness)
     member = Member(settings, "trainer", "trainer", [tuning, InUse(Policies)])
     trainer = Trainer(open_artefacts(settings.artefacts), settings.runs / "trainer", settings=tuning)
     where = sock or (settings.host, settings.port)
