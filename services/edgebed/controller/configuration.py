@@ -108,7 +108,8 @@ class Desk:
             check(entry.key, entry.text)
         except UserError:
             return  # who uses it says so
-        self._cache.keep(entry.key, entry.text, entry.version)
+        if self._cache.lacks(entry.key, entry.text, entry.version):
+            self._cache.keep(entry.key, entry.text, entry.version)
 
 
 def _short(one: dict[str, Any]) -> dict[str, Any]:

@@ -148,10 +148,13 @@ def registry_routes(
         return Response(status_code=204)
 
     @routes.get("/v1/registry/{service}", responses=problems(503))
-    def instances(service: Word) -> dict[str, Any]:
+    async def instances(service: Word) -> dict[str, Any]:
         """The instances that were heard of lately."""
         with coordination_refusals():
-            there = coordinator.instances(service)
+            if isinstance(coordinator, EmbeddedCoordinator):
+                there = coordinator.instances(service)
+            else:
+                there = await asyncio.to_thread(coordinator.instances, service)
         found = [{"name": i.name, "address": i.address, "metadata": dict(i.metadata)} for i in there]
         return {"service": service, "instances": found}
 

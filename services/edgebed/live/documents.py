@@ -1,7 +1,7 @@
 """What can be changed while services run: one document per key, a text in YAML or JSON that somebody publishes.
 
     document = read("edge-node", "probeTimeoutSeconds: 0.5")       # -> EdgeNodeSettings; UserError with all that is wrong
-    text = default_text("edge-node")                                # what there is to edit, with its meaning
+    text = DEFAULT_TEXTS["edge-node"]                               # what there is to edit, with its meaning
 
 Only what does something while running is here, and nothing that would make results another's: what an experiment is belongs
 into its specification. The table in docs/settings.md is made from `DOCUMENTS`.
@@ -79,7 +79,7 @@ class TrainerSettings(ServiceSettings):
 class Policies(Document):
     """Parameters of policies where a specification leaves them open."""
 
-    defaults: dict[str, dict[str, Any]] = {}
+    defaults: dict[str, dict[str, Any]] = Field(default={})
     """By kind of policy, such as `{rda: {coefficient: 0.5}}`; written into an experiment when the controller takes it."""
 
     @field_validator("defaults")
@@ -105,6 +105,10 @@ DOCUMENTS: dict[str, type[Document]] = {
 def read(key: str, text: str, source: str | None = None) -> Document:
     """The document of a text. Raises UserError with every problem: key, field, value, remedy; `source` is the text's name."""
     model = DOCUMENTS[known(key)]
+    if (
+        text == DEFAULT_TEXTS[key]
+    ):  # what most nodes hear: to read it would cost each of them a megabyte, because the pages of
+        return model()  # the reader's code are shared with the process that a node was forked from until they are used
     if len(text) > LARGEST:
         remedy = f"give at most {LARGEST} characters"
         raise UserError(Problem("", f"{len(text)} characters are too many", remedy), source or key)
@@ -127,8 +131,7 @@ def known(key: str) -> str:
     return key
 
 
-def default_text(key: str) -> str:
-    """The defaults as YAML, each with its meaning: something to edit."""
+def _default_text(key: str) -> str:
     lines = [f"# {(DOCUMENTS[key].__doc__ or '').splitlines()[0]}", ""]
     for name, default, meaning in fields(key):
         lines += [f"# {meaning}", f"{name}: {default}"]
@@ -139,6 +142,10 @@ def fields(key: str) -> Iterator[tuple[str, str, str]]:
     """Name, default and meaning of each field of a document."""
     for name, field in DOCUMENTS[key].model_fields.items():
         yield field.alias or name, json.dumps(field.default), field.description or ""
+
+
+DEFAULT_TEXTS = {key: _default_text(key) for key in DOCUMENTS}
+"""By key, the defaults as YAML, each with its meaning: something to edit."""
 
 
 def _reading(text: str, source: str) -> Reading:

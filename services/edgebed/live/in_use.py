@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from edgebed.experiment.document import Document
 from edgebed.experiment.errors import EnvironmentFault, UserError
 from edgebed.experiment.files import canonical
-from edgebed.live.documents import DOCUMENTS, default_text, read
+from edgebed.live.documents import DEFAULT_TEXTS, DOCUMENTS, read
 from edgebed.stores.disk import make_folder, write
 
 SETTING = "EDGEBED_CACHE"
@@ -94,18 +94,28 @@ class Cache:
             return None
         return text, version
 
-    def keep(self, key: str, text: str, version: int) -> None:
-        """Writes a good text, unless it is there. A disk that takes nothing is told in the log, and harms nobody."""
-        path, content = self._folder / f"{key}.json", canonical({"key": key, "text": text, "version": version})
+    def lacks(self, key: str, text: str, version: int) -> bool:
+        """Whether a good text is to be kept; not if it is there, nor the defaults where nothing is."""
         try:
-            if path.exists() and path.read_bytes() == content:
-                return
+            return (self._folder / f"{key}.json").read_bytes() != _content(key, text, version)
+        except FileNotFoundError:
+            return text != DEFAULT_TEXTS[key]
+        except OSError:
+            return True
+
+    def keep(self, key: str, text: str, version: int) -> None:
+        """Writes a good text. A disk that takes nothing is told in the log, and harms nobody."""
+        try:
             make_folder(self._folder, SETTING)
-            write(path, content, SETTING)
-        except (EnvironmentFault, OSError) as error:
+            write(self._folder / f"{key}.json", _content(key, text, version), SETTING)
+        except EnvironmentFault as error:
             _log.warning("configuration %s is not kept for the next start: %s", key, error)
 
     def text(self, key: str) -> str:
         """What to publish where nothing is: the last good text, else the defaults."""
         found = self.find(key)
-        return default_text(key) if found is None else found[0]
+        return DEFAULT_TEXTS[key] if found is None else found[0]
+
+
+def _content(key: str, text: str, version: int) -> bytes:
+    return canonical({"key": key, "text": text, "version": version})

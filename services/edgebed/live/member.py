@@ -4,9 +4,9 @@
     member.join(coordinator_of(settings))              # on the service's event loop, once it serves
     member.state(); await member.stop()
 
-With the controller's own coordination a service sends heartbeats to EDGEBED_CONTROLLER, which answer with news (`wire.heartbeat`);
-with another (Nacos), and in the controller itself, a thread registers with a `Coordinator` and watches. Whatever is away, the
-service goes on with what it has, says so in its log and its state, and tries again.
+With the controller's own coordination a service sends heartbeats to EDGEBED_CONTROLLER, which answers with news
+(`wire.heartbeat`); with another (Nacos), and in the controller itself, a thread registers with a `Coordinator` and watches.
+Whatever is away, the service goes on with what it has, says so in its log and its state, and tries again.
 """
 
 import asyncio
@@ -127,6 +127,7 @@ class Member:
         """On the event loop: a document is read in less than a millisecond, but a disk may take its time."""
         found = [(str(one["key"]), str(one["text"]), int(one["version"])) for one in entries]
         good = [one for one in found if one[0] in self._in_use and self._in_use[one[0]].take(*one[1:])]
+        good = [one for one in good if self._cache.lacks(*one)]
         if good:
             before = self._writing
             self._writing = threading.Thread(target=self._keep, args=(good, before), name="cache", daemon=True)

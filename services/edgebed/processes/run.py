@@ -70,10 +70,11 @@ class _Services:
         """Controller first: it is where the others register, and whose port may be in use."""
         spec = self._folder.experiment.spec
         common = {"EDGEBED_ARTEFACTS": f"file:{self._place / 'artefacts'}", "EDGEBED_SPOOL": str(self._place / "spool")}
+        common["EDGEBED_CACHE"] = str(self._place / "cache")
         runs = {"EDGEBED_RUNS": str(self._folder.path.resolve().parent)}
         log = {"EDGEBED_TASK_LOG": f"sqlite:///{self._place / 'tasks.db'}"}
         self._address = self._start("controller", "controller", {**common, **runs, **log}, port)
-        registered = {"EDGEBED_CONTROLLER": self._address}
+        registered = {"EDGEBED_CONTROLLER": self._address, "EDGEBED_CACHE": common["EDGEBED_CACHE"]}
         for k in range(max(nodes_of(point) for _, point in expand(self._folder.experiment))):
             name = f"node-{k:03d}"
             self._start(name, "edge-node", {**common, **registered, "EDGEBED_NODE": name})
