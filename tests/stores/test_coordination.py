@@ -11,7 +11,8 @@ from fastapi import FastAPI
 
 from edgebed.controller.registry import registry_routes
 from edgebed.experiment.errors import EnvironmentFault
-from edgebed.stores.coordination import EXPIRY_S, EmbeddedCoordinator, Entry, HttpCoordinator
+from edgebed.stores.coordination import EXPIRY_S, EmbeddedCoordinator, Entry
+from edgebed.stores.http_coordinator import HttpCoordinator
 from edgebed.wire.server import HotRoutes, Server, serve
 from tests.stores.coordinator_suite import LONG_S, CoordinatorSuite
 from tests.stores.registry_server import RegistryServer
