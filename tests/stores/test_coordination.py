@@ -37,6 +37,9 @@ class TestEmbedded(CoordinatorSuite):
     def again(self, coordinator):
         return coordinator
 
+    def end(self, coordinator):
+        pass  # from now on it is not heard of
+
     def age(self, coordinator, seconds):
         self.now.seconds += seconds
 
@@ -54,6 +57,9 @@ class TestHttp(CoordinatorSuite):
     def again(self, coordinator):
         self.clients.append(HttpCoordinator(self.server.address))
         return self.clients[-1]
+
+    def end(self, coordinator):
+        pass  # from now on it is not heard of
 
     def age(self, coordinator, seconds):
         self.now.seconds += seconds
@@ -91,6 +97,9 @@ class TestController(CoordinatorSuite):
     def again(self, coordinator):
         self.clients.append(HttpCoordinator(self.address))
         return self.clients[-1]
+
+    def end(self, coordinator):
+        pass  # from now on it is not heard of
 
     def age(self, coordinator, seconds):
         self.now.seconds += seconds

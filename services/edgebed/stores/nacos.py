@@ -121,8 +121,8 @@ class NacosCoordinator(Coordinator):
         checked(key)
         self._prepare()
         content = _content(text)
-        until = time.monotonic() + PUBLISH_S
         with self._publishing:
+            until = time.monotonic() + PUBLISH_S
             while time.monotonic() < until:
                 before = self._http.read(key)
                 if before is not None and _text(before[0]) == text:

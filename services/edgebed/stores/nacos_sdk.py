@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -51,7 +52,9 @@ class NacosSdk:
     ) -> None:
         """`folder`, of this process alone, takes the SDK's log and caches. Waits for no server."""
         try:
-            import v2.nacos as sdk
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of its use of pydantic, which its users cannot mend
+                import v2.nacos as sdk
         except ImportError as error:
             raise UserError(
                 Problem(

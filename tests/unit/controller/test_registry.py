@@ -64,6 +64,9 @@ class TestController(CoordinatorSuite):
         self.clients.append(HttpCoordinator(self.served.address))
         return self.clients[-1]
 
+    def end(self, coordinator):
+        pass  # from now on it is not heard of
+
     def age(self, coordinator, seconds):
         self.seconds += seconds
 
