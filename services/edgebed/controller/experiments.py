@@ -22,9 +22,10 @@ from edgebed.controller.remote import Caller
 from edgebed.controller.status import Status
 from edgebed.controller.teachers import Teachers
 from edgebed.controller.testbed import Testbed
+from edgebed.experiment.defaults import Defaults, filled
 from edgebed.experiment.errors import EdgebedError
 from edgebed.experiment.files import canonical, faults, write_atomically
-from edgebed.experiment.folder import SPECIFICATION, RunFolder, open_run_folder
+from edgebed.experiment.folder import SPECIFICATION, RunFolder, open_run_folder, recorded_defaults
 from edgebed.experiment.reading import load
 from edgebed.live.documents import ControllerSettings, Policies
 from edgebed.live.in_use import InUse
@@ -126,13 +127,22 @@ class Experiments:
         """
         metadata = document.get("metadata")
         place = name or str(metadata.get("name") if isinstance(metadata, Mapping) else None)
-        experiment = checked(document, self._runs / place)
+        path = self._runs / place
+        defaults = self._defaults(path)
+        experiment = checked(document, path, defaults)
         with self._lock:
             there = self._known.get(place)
-            if there is not None and there.state["state"] == "running" and there.folder.experiment == experiment:
+            as_run = filled(experiment, defaults)
+            if there is not None and there.state["state"] == "running" and there.folder.experiment == as_run:
                 return there
             self._mind_others()
-            return self._start(open_run_folder(self._runs / place, experiment, VERSIONS))
+            return self._start(open_run_folder(path, experiment, VERSIONS, defaults))
+
+    def _defaults(self, path: Path) -> Defaults:
+        """Parameters of policies for what a specification leaves open: those of now, or those that the run began with."""
+        if _read(path / STATE):  # it was taken before
+            return recorded_defaults(path) or {}
+        return recorded_defaults(path) or self._services.policies.values.defaults
 
     def resume(self) -> Running | None:
         """Goes on with the experiment that was running when the controller ended; the oldest, if there are several."""

@@ -230,7 +230,7 @@ def coordinator_of(settings: Settings) -> Coordinator | None:
         settings.coordination,
         settings.coordination_user,
         settings.coordination_password,
-        settings.cache,
+        settings.cache / f"nacos-{settings.service}-{settings.port}",
         light=settings.service == "edge-node",
     )
 
