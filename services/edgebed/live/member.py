@@ -200,10 +200,9 @@ class _ByCoordinator:
                     self.controller = next((i.address for i in coordinator.instances("controller")), self.controller)
                 heard, self.fault = True, None
             except EdgebedError as error:
-                self.fault = str(error)
                 if heard:
                     _log.warning("the coordination does not hear this service: %s", error)
-                heard = False
+                heard, self.fault = False, str(error)
             self._stopping.wait(max(0.0, begin + HEARTBEAT_S - time.monotonic()))
         for watch in watches.values():
             watch.close()
