@@ -16,13 +16,15 @@ from edgebed.controller.account import NODE_LOST, account, lost_rows, missing, r
 from edgebed.controller.deployment import Order, configure, deploy
 from edgebed.controller.directory import Directory
 from edgebed.controller.episode import longest_stages_s, plan_of
-from edgebed.controller.fleet import LOSS_S, Fleet
+from edgebed.controller.fleet import Fleet
 from edgebed.controller.ingest import Ingest
 from edgebed.controller.remote import Caller, Remote
 from edgebed.controller.round import Round, clear, finish_whatever
 from edgebed.controller.watch import Watch
 from edgebed.experiment.errors import EnvironmentFault
 from edgebed.experiment.specification import OnNodeLoss
+from edgebed.live.documents import ControllerSettings
+from edgebed.live.in_use import InUse
 from edgebed.runner.setting import Setting
 from edgebed.stores.artefacts import ArtefactStore
 from edgebed.stores.task_log import EpisodeRow, TaskLogStore
@@ -53,13 +55,18 @@ class Testbed:
         next_version: Callable[[], int],
         stop: threading.Event,
         on_node_loss: OnNodeLoss = "fail",
-        loss_s: float = LOSS_S,
+        settings: InUse[ControllerSettings] | None = None,
+        loss_s: float | None = None,
     ) -> None:
-        """`log_address` is where nodes send records; `stop` ends what runs with Stopped."""
+        """`log_address` is where nodes send records; `stop` ends what runs with Stopped.
+
+        `settings` may change while it runs; `loss_s` is given where a node's silence is to be borne for another time.
+        """
         self.run, self.store = run, store
         self._directory, self._caller, self._ingest, self._artefacts = directory, caller, ingest, artefacts
         self._log_address, self._next_version, self._stop = log_address, next_version, stop
-        self._continue, self._loss_s = on_node_loss == "continue", loss_s
+        self._continue = on_node_loss == "continue"
+        self._settings, self._loss_s = settings, loss_s
         self._nodes: _Nodes | None = None
         self._order: Order | None = None
         self._version = 0
@@ -72,7 +79,9 @@ class Testbed:
         instances = self._directory.nodes(setting.network.nodes, self._stop)
         generator = self._caller.to("task-generator", self._directory.one("task-generator", self._stop).address)
         fleet = Fleet(
-            [self._caller.to(f"node {k}, {i.name}", i.address) for k, i in enumerate(instances)], self._loss_s
+            [self._caller.to(f"node {k}, {i.name}", i.address) for k, i in enumerate(instances)],
+            self._settings,
+            self._loss_s,
         )
         self._nodes = nodes = _Nodes(setting, application, fleet, Watch(fleet), generator)
         self._order = None

@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 from edgebed.experiment.errors import EdgebedError
 from edgebed.experiment.files import canonical
+from edgebed.live.documents import TrainerSettings
+from edgebed.live.in_use import InUse
 from edgebed.stores.artefacts import ArtefactStore
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.trainer.lessons import Lessons, UnknownCourse
@@ -96,8 +98,15 @@ class _JobProgress:
 class Trainer:
     """The jobs of one process."""
 
-    def __init__(self, artefacts: ArtefactStore, folder: Path, device: str = "cpu") -> None:
-        """`folder` keeps checkpoints; it must outlive the process."""
+    def __init__(
+        self,
+        artefacts: ArtefactStore,
+        folder: Path,
+        device: str = "cpu",
+        settings: InUse[TrainerSettings] | None = None,
+    ) -> None:
+        """`folder` keeps checkpoints; it must outlive the process. `settings` may change while it runs."""
+        self._settings = settings or InUse(TrainerSettings)
         self._lessons = Lessons(artefacts, folder, device)
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
@@ -127,6 +136,12 @@ class Trainer:
         with self._lock:
             return self._jobs.get(key)
 
+    def unfinished(self) -> list[dict[str, Any]]:
+        """The jobs that run or wait, in short."""
+        with self._lock:
+            jobs = [job for job in self._jobs.values() if not job.ended]
+        return [{"job": j.key, "kind": j.kind, "state": j.state, "done": j.done, "total": j.total} for j in jobs]
+
     def cancel(self, job: Job) -> None:
         """Ends a job before it begins, or when it next tells its progress; one that ended stays as it is."""
         if not job.ended:
@@ -146,7 +161,7 @@ class Trainer:
             if job.cancelled:
                 raise Cancelled
             job.state = "running"
-            _one_thread()
+            _use_threads(self._settings.values.threads)
             job.result = self._lessons.do(job.key, request, _JobProgress(job))
             job.metrics = self._lessons.metrics
             self.measured = job.metrics or self.measured
@@ -165,8 +180,8 @@ class Trainer:
         job.state = state
 
 
-def _one_thread() -> None:
-    """Nodes may share the machine; and sums come out the same everywhere, as they do where units run side by side."""
+def _use_threads(count: int) -> None:
+    """One by default: nodes may share the machine; and sums come out the same everywhere, as where units run side by side."""
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
