@@ -17,7 +17,8 @@ class Folder:
 
     def __init__(self, address: str, name: str | None = None) -> None:
         self.namenode = urlsplit(address).netloc
-        self.path = f"{ROOT}/{name or secrets.token_hex(8)}"
+        self.name = name or secrets.token_hex(8)
+        self.path = f"{ROOT}/{self.name}"
         self.client = hdfs.InsecureClient(f"http://{self.namenode}", user=USER, timeout=30)
 
     @property
@@ -37,6 +38,13 @@ class Folder:
         return sorted(
             f"{at}/{file}".removeprefix(f"{self.path}/") for at, _, files in self.client.walk(top) for file in files
         )
+
+    def stored(self, name: str, file: str | None) -> str:
+        """Where a file of an artefact lies, or the manifest."""
+        stem, _, ending = (file or "manifest.json").partition(".")
+        found = [path for path in self.paths(name) if path.startswith(f"{name}/{stem}") and path.endswith(ending)]
+        assert len(found) == 1
+        return found[0]
 
     def read(self, path: str) -> bytes:
         with self.client.read(f"{self.path}/{path}") as reader:

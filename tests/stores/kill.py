@@ -1,4 +1,4 @@
-"""Crashes at every instant that matters: SIGKILL at the n-th thing that a function does to a file or says to a server, for every n.
+"""Crashes at every instant that matters: SIGKILL at the n-th thing that a function does to a file or tells a server.
 
     count = killed_at_every_step(act, folder)      # act(folder/"1", arm), act(folder/"2", arm), ...
 

@@ -209,6 +209,7 @@ class Experiments:
             next_version=running.next_version,
             stop=running.stop,
             on_node_loss=folder.experiment.spec.on_node_loss,
+            on_model_refused=folder.experiment.spec.on_model_refused,
             loss_s=services.loss_s,
         )
         self._known.pop(running.name, None)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import hdfs
 import requests
 
-from edgebed.experiment.errors import Problem, UserError
+from edgebed.experiment.errors import EnvironmentFault, Problem, UserError
 from edgebed.stores.webhdfs_faults import Place, explained, is_missing
 
 CONNECT_S = 3.0
@@ -120,16 +120,19 @@ class WebHdfs:
 
     def _found(self, work: Callable[[hdfs.Client], T]) -> T | None:
         """As `_call`; None where there is no such path."""
-        return self._call(work, missing_is_none=True)
+        try:
+            return self._call(work)
+        except EnvironmentFault as fault:
+            if is_missing(fault.__cause__):
+                return None
+            raise
 
-    def _call(self, work: Callable[[hdfs.Client], T], missing_is_none: bool = False) -> Any:
+    def _call(self, work: Callable[[hdfs.Client], T]) -> T:
         again = True
         while True:
             try:
                 return work(self._client())
             except (hdfs.HdfsError, requests.RequestException, ValueError, LookupError, TypeError) as error:
-                if missing_is_none and is_missing(error):
-                    return None
                 if again and _was_cut(error):
                     again = False
                     continue

@@ -74,7 +74,7 @@ _SAID = (
 _STRANGER = "set {setting} to a namenode's HTTP address (dfs.namenode.http-address, by default port 9870)"
 
 
-def is_missing(error: BaseException) -> bool:
+def is_missing(error: BaseException | None) -> bool:
     """Whether it says that there is no such file or folder."""
     if not isinstance(error, hdfs.HdfsError):
         return False
@@ -97,6 +97,7 @@ def _said(error: hdfs.HdfsError, place: Place) -> EnvironmentFault:
     message = error.message.decode("utf-8", "replace") if isinstance(error.message, bytes) else str(error.message)
     line = (message.strip().splitlines() or ["no reason given"])[0][:_LINE].rstrip(" .:")
     if error.exception is None and "Authentication" not in line:  # no answer of WebHDFS
+        line = "a web page answers" if line.startswith("<") else line
         return EnvironmentFault(f"{place}: {line}; {_STRANGER.format(setting=place.setting)}")
     name = f"{error.exception}: " if error.exception else ""
     for said in _SAID:
