@@ -109,7 +109,8 @@ def deploy(
 ) -> None:
     """Lets every node, or some of them, decide so. Returns once all have acknowledged.
 
-    Raises like `configure`, and ModelRefused. A node that cannot fetch the model at present is told again, as `stores.patience` has it.
+    A node that cannot fetch the model at present is told again, as `stores.patience` has it. Raises like `configure`, and
+    ModelRefused.
     """
     body: dict[str, Any] = {"version": version, "kind": order.kind, "parameters": order.parameters}
     if order.actor is not None:

@@ -91,11 +91,18 @@ class WebHdfs:
 
     def entries(self, path: str) -> list[Entry]:
         """What is in a folder; nothing where there is no such folder. Raises EnvironmentFault."""
-        listed = self._found(lambda client: client.list(self._absolute(path), status=True)) or []
+
+        def work(client: hdfs.Client) -> list[dict[str, Any]]:
+            # The client's own `list` asks twice about a folder with one entry.
+            listed: list[dict[str, Any]] = client._list_status(self._absolute(path)).json()["FileStatuses"][
+                "FileStatus"
+            ]
+            return listed
+
         return [
-            Entry(name, about["type"] == "DIRECTORY", about["modificationTime"] / 1000)
-            for name, about in listed
-            if name
+            Entry(about["pathSuffix"], about["type"] == "DIRECTORY", about["modificationTime"] / 1000)
+            for about in self._found(work) or []
+            if about["pathSuffix"]  # else it is a file, listed as itself
         ]
 
     def health(self) -> str:
