@@ -7,7 +7,7 @@ with what it has, and is told again; a model that it refuses is refused for good
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ from edgebed.experiment.quantities import to_document
 from edgebed.runner.ground import Decider
 from edgebed.runner.setting import Setting, read_actor
 from edgebed.stores.artefacts import ArtefactStore
-from edgebed.stores.patience import Patience, Pause
+from edgebed.stores.patience import Patience
 from edgebed.systems.cooperative.actor import ActorWeights
 from edgebed.systems.cooperative.rules import Rules
 
@@ -104,12 +104,12 @@ def deploy(
     artefacts: ArtefactStore,
     run: str,
     version: int,
-    pause: Pause,
+    patience: Callable[[str], Patience],
     nodes: Sequence[int] | None = None,
 ) -> None:
     """Lets every node, or some of them, decide so. Returns once all have acknowledged.
 
-    A node that cannot fetch the model at present is told again, as `stores.patience` has it. Raises like `configure`, and
+    A node that cannot fetch the model at present is told again, with the `patience` for a piece of work. Raises like `configure`, and
     ModelRefused.
     """
     body: dict[str, Any] = {"version": version, "kind": order.kind, "parameters": order.parameters}
@@ -124,7 +124,7 @@ def deploy(
         except RemoteRefused as error:
             return error  # each node has its own reasons
 
-    patience = Patience(f"deploying scheduler {version}", pause)
+    waiting = patience(f"deploying scheduler {version}")
     asked = fleet.there if nodes is None else list(nodes)
     while asked:
         answers = fleet.ask(tell, asked)
@@ -133,9 +133,9 @@ def deploy(
         agreed = {node: answer for node, answer in answers.items() if not isinstance(answer, RemoteRefused)}
         _agreed(fleet, agreed, version, "scheduler")
         if refused:
-            patience.wait(next(iter(refused.values())))
+            waiting.wait(next(iter(refused.values())))
         asked = fleet.still(refused)
-    patience.done()
+    waiting.done()
 
 
 def _mind(refused: Mapping[int, RemoteRefused], model: Mapping[str, str] | None, nodes: int) -> None:

@@ -26,7 +26,7 @@ from edgebed.experiment.errors import EnvironmentFault
 from edgebed.experiment.specification import OnModelRefused, OnNodeLoss
 from edgebed.runner.setting import Setting
 from edgebed.stores.artefacts import ArtefactStore
-from edgebed.stores.patience import PatientArtefacts
+from edgebed.stores.patience import LIMIT_S, Patience, PatientArtefacts
 from edgebed.stores.task_log import EpisodeRow, TaskLogStore
 from edgebed.systems.cooperative.workload import Workload
 
@@ -59,12 +59,17 @@ class Testbed:
         on_node_loss: OnNodeLoss = "fail",
         on_model_refused: OnModelRefused = "fail",
         loss_s: float = LOSS_S,
+        away_s: float = LIMIT_S,
     ) -> None:
-        """`log_address` is where nodes send records; `stop` ends what runs with Stopped."""
+        """`log_address` is where nodes send records; `stop` ends what runs with Stopped.
+
+        A node may be silent for `loss_s`, and the artefacts away for `away_s`.
+        """
         self.run, self.store = run, store
         self._directory, self._caller, self._ingest = directory, caller, ingest
-        self._pause = pausing(stop)
-        self._artefacts = PatientArtefacts(artefacts, self._pause)
+        pause = pausing(stop)
+        self._artefacts = PatientArtefacts(artefacts, pause, away_s)
+        self._patience = lambda what: Patience(what, pause, away_s)
         self._log_address, self._next_version, self._stop = log_address, next_version, stop
         self._continue, self._loss_s = on_node_loss == "continue", loss_s
         self._keep_old = on_model_refused == "keepOld"
@@ -123,7 +128,7 @@ class Testbed:
     def _deploy(self, order: Order) -> int:
         version = self._next_version()
         self._order = None  # until all agree, nobody knows what nodes do
-        deploy(self._opened.fleet, order, self._artefacts, self.run, version, self._pause)
+        deploy(self._opened.fleet, order, self._artefacts, self.run, version, self._patience)
         self._check()
         self._order, self._version = order, version
         return version
@@ -201,7 +206,7 @@ class Testbed:
         version = self._next_version()
         configure(fleet, nodes.setting, nodes.application, self._log_address, version, fleet.still(indices))
         if self._order is not None:
-            deploy(fleet, self._order, self._artefacts, self.run, self._version, self._pause, fleet.still(indices))
+            deploy(fleet, self._order, self._artefacts, self.run, self._version, self._patience, fleet.still(indices))
 
     # What it shows
 
