@@ -4,6 +4,7 @@ import logging
 import sys
 import threading
 import time
+from typing import Any
 
 import hdfs
 import pytest
@@ -23,7 +24,7 @@ READ_S = 1.0
 """Of stores whose server hangs; one that works may need longer on a busy machine, so others have the default."""
 ALL = Place(("one:9870", "two:9870"), "me", "/folder", "EDGEBED_ARTEFACTS")
 
-_at: dict[str, object] = {"left": 0, "act": None}
+_at: dict[str, Any] = {"left": 0, "act": None}
 
 
 def _hook(event, arguments):

@@ -7,6 +7,7 @@ import pytest
 
 from edgebed.controller.deployment import ModelRefused, Order
 from edgebed.controller.directory import Stopped
+from edgebed.controller.remote import RemoteRefused
 from edgebed.stores.hdfs_artefacts import HdfsArtefacts
 from edgebed.systems.cooperative.randomness import Stream
 from tests import servers
@@ -202,3 +203,34 @@ def test_the_old_model_is_kept_where_the_specification_says_so(make_world, folde
     again = world.testbed.deploy(second, learning=True)
     assert "modelRefused" not in world.testbed.play(tasks_of(world, 1), "phase", 1).about
     assert versions(world) == {again}
+
+
+def test_a_node_goes_on_while_it_fetches_a_model(make_world, folder, caplog):
+    """HDFS hangs: the node answers, plays, and takes another order meanwhile; the model that comes later changes nothing."""
+    world = make_world()
+    first, second = orders(world)
+    world.testbed.deploy(first)
+    published = world.testbed._artefacts.publish("models/x", {"actor.safetensors": second.actor.to_bytes()}, {})
+    model = {"name": "models/x", "sha256": published.files["actor.safetensors"]}
+    node = world.caller.to("node", world.nodes[0].address)
+    servers.stop("datanode", "--pause")
+    refused = []
+
+    def fetch():
+        with pytest.raises(RemoteRefused) as caught:
+            node.put("/v1/scheduler", {"version": 90, "kind": "actor", "model": model}, timeout_s=AWAY_S)
+        refused.append(caught.value)
+
+    thread = threading.Thread(target=fetch)
+    thread.start()
+    live = world.alive["node-0"]
+    before = live._orders
+    while live._orders == before:
+        time.sleep(0.01)
+    assert node.get("/v1/state")["scheduler"] == "actor"
+    assert node.put("/v1/scheduler", {"version": 91, "kind": "local"}) == {"version": 91}
+    assert thread.is_alive()
+    servers.start("datanode")
+    thread.join(AWAY_S)
+    assert refused[0].status in (409, 503)  # overtaken, or the store had hung for longer than is waited for
+    assert (live.scheduler.kind, live.scheduler.version) == ("local", 91)

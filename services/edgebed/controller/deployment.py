@@ -109,8 +109,8 @@ def deploy(
 ) -> None:
     """Lets every node, or some of them, decide so. Returns once all have acknowledged.
 
-    A node that cannot fetch the model at present is told again, with the `patience` for a piece of work. Raises like `configure`, and
-    ModelRefused.
+    A node that cannot fetch the model at present is told again; `patience` gives that for a piece of work. Raises like
+    `configure`, and ModelRefused.
     """
     body: dict[str, Any] = {"version": version, "kind": order.kind, "parameters": order.parameters}
     if order.actor is not None:
