@@ -229,6 +229,7 @@ class Experiments:
             stop=running.stop,
             on_node_loss=folder.experiment.spec.on_node_loss,
             settings=services.settings,
+            on_model_refused=folder.experiment.spec.on_model_refused,
             loss_s=services.loss_s,
         )
         self._known.pop(running.name, None)

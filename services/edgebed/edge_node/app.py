@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Response
@@ -81,8 +82,8 @@ def create_app(seat: Seat) -> FastAPI:
     async def schedule(choice: SchedulerChoice) -> dict[str, int]:
         """Decide in another way from the next task on; answers the version once it is in use."""
         with refusals():
-            actor = None if choice.model is None else read_model(seat.artefacts, choice.model)
-            seat.node.schedule(choice, seat.node.policy(choice, actor))
+            model = choice.model
+            await seat.node.order(choice, None if model is None else partial(read_model, seat.artefacts, model))
         return {"version": choice.version}
 
     @app.post("/v1/episodes", responses=problems(409, 422))
@@ -187,7 +188,10 @@ class refusals:  # noqa: N801  # a context manager reads like a word
 
 
 def read_model(artefacts: ArtefactStore | None, model: Model) -> ActorWeights:
-    """The weights of a model, refused unless they are exactly what was announced."""
+    """The weights of a model, refused unless they are exactly what was announced.
+
+    Raises Refused and ModelError for good, EnvironmentFault while the store is away. May take seconds.
+    """
     if artefacts is None:
         raise Refused("this node has no artefact store; set EDGEBED_ARTEFACTS")
     try:

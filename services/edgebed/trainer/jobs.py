@@ -19,12 +19,16 @@ from edgebed.experiment.files import canonical
 from edgebed.live.documents import TrainerSettings
 from edgebed.live.in_use import InUse
 from edgebed.stores.artefacts import ArtefactStore
+from edgebed.stores.patience import PatientArtefacts
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.trainer.lessons import Lessons, UnknownCourse
 from edgebed.trainer.requests import Job as Request
 
 KEPT_JOBS = 100
 """Jobs that ended and can still be asked for. Each may hold an actor."""
+
+CANCELLED_S = 0.1
+"""How soon a job that waits for a store notices that it was cancelled."""
 
 _log = logging.getLogger(__name__)
 
@@ -107,9 +111,11 @@ class Trainer:
     ) -> None:
         """`folder` keeps checkpoints; it must outlive the process. `settings` may change while it runs."""
         self._settings = settings or InUse(TrainerSettings)
-        self._lessons = Lessons(artefacts, folder, device)
+        self._lessons = Lessons(PatientArtefacts(artefacts, self._pause), folder, device)
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
+        self._current: Job | None = None
+        """What the thread works at."""
         self._pool = ThreadPoolExecutor(1, "trainer")
         self.ended: Counter[tuple[str, str]] = Counter()
         """Jobs by kind and state."""
@@ -154,13 +160,21 @@ class Trainer:
                 self.cancel(job)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def _pause(self, seconds: float) -> None:
+        """Waits for a store that is away; ends a cancelled job."""
+        until = time.monotonic() + seconds
+        while (left_s := until - time.monotonic()) > 0:
+            if self._current is not None and self._current.cancelled:
+                raise Cancelled
+            time.sleep(min(left_s, CANCELLED_S))
+
     def _run(self, job: Job, request: Request) -> None:
         begin = time.monotonic()
         state: Literal["succeeded", "failed"] = "failed"
         try:
             if job.cancelled:
                 raise Cancelled
-            job.state = "running"
+            job.state, self._current = "running", job
             _use_threads(self._settings.values.threads)
             job.result = self._lessons.do(job.key, request, _JobProgress(job))
             job.metrics = self._lessons.metrics
