@@ -29,9 +29,9 @@ CALL_FAILURES = counter(
 )
 
 EDGES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-COORDINATION = ("register", "deregister", "instances", "publish", "get")
+COORDINATION = ("register", "deregister", "instances", "publish")
 TASK_LOG = ("append_rows", "register", "finish", "read", "episodes")
-"""Operations worth telling apart."""
+"""Operations worth telling apart; those that wait on purpose are not among them."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
