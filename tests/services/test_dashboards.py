@@ -47,18 +47,16 @@ def seen(tmp_path_factory):
     """A Prometheus that has seen a run from its beginning to its end, and when that was."""
     folder = tmp_path_factory.mktemp("seen")
     (folder / "prometheus").mkdir()
-    rules = sorted(CHART.glob("alerts/*.yaml"))
-    with Prometheus(folder / "prometheus", free_port(), rules) as prometheus:
-        one = Command(folder, more=O2O)
-        controller = f"http://127.0.0.1:{(port := free_port())}"
+    with Prometheus(folder / "prometheus", free_port(), sorted(CHART.glob("alerts/*.yaml"))) as prometheus:
+        one, port = Command(folder, more=O2O), free_port()
         begin = time.time()
         one.start("--port", str(port))
         try:
-            prometheus.scrape(services(controller))
-            status, _, err = one.end()
+            prometheus.scrape(services(f"http://127.0.0.1:{port}"))
+            _, err = one.process.communicate(timeout=END_S)
         finally:
             if one.process.poll() is None:
-                one.process.kill()
+                one.process.kill()  # its services go with it
                 one.process.communicate()
         assert one.process.returncode == 0, err
         yield prometheus, (begin, time.time())

@@ -76,7 +76,9 @@ def test_links_decisions_and_utilisation_are_told_with_run_and_node():
             assert value(here, "edgebed_node_link_transfers_total", **link, outcome="sent") == 2
             assert value(here, "edgebed_node_link_transfers_total", **link, outcome="cut") == 0
             assert value(here, "edgebed_node_busy_seconds_total", **me) == pytest.approx(0.01, abs=1e-6)
-            assert value(there, "edgebed_node_busy_seconds_total", run="run-7", node="1") == pytest.approx(0.02, abs=1e-6)
+            assert value(there, "edgebed_node_busy_seconds_total", run="run-7", node="1") == pytest.approx(
+                0.02, abs=1e-6
+            )
             assert value(here, "edgebed_node_capacity_hertz", **me) == CAPACITY
 
     run(test())
