@@ -71,11 +71,13 @@ def configure(
     log: str,
     version: int,
     nodes: Sequence[int] | None = None,
+    run: str = "",
 ) -> None:
     """Puts the setting in use at every node, or at some of them. Raises RemoteRefused, or Disagreement."""
     workload = setting.workload_model
     common = {
         "version": version,
+        "run": run,
         "network": setting.network.to_document(),
         "rules": rules_document(setting.rules),
         "slotSeconds": workload.slot_s,

@@ -21,6 +21,7 @@ from edgebed.controller.phases import run_phases
 from edgebed.controller.publication import publish_results
 from edgebed.controller.remote import Caller
 from edgebed.controller.status import Status
+from edgebed.controller.steps import planned_episodes, step_of
 from edgebed.controller.teachers import Teachers
 from edgebed.controller.testbed import Testbed
 from edgebed.experiment.defaults import Defaults, filled
@@ -76,6 +77,7 @@ class Running:
         self.stop, self.asked = threading.Event(), False
         """`asked`: somebody asked for this experiment to stop, so it does not go on by itself."""
         self.status = Status(folder.experiment.rules().horizon, self.stop, folder.path / LIVE)
+        self.planned = planned_episodes(folder.experiment)
         self.testbed: Testbed | None = None
         self.thread: threading.Thread | None = None
         self._version_lock = threading.Lock()
@@ -100,7 +102,8 @@ class Running:
         """Everything that people want to know, as JSON."""
         testbed = self.testbed
         states, lost = ([], {}) if testbed is None else (testbed.states(), testbed.lost())
-        return {**summary(self.name, self.state), **self.status.document(states, lost)}
+        found = {**summary(self.name, self.state), **self.status.document(states, lost)}
+        return {**found, "step": step_of(found["phase"], found["state"]), "episodesPlanned": self.planned}
 
 
 def summary(name: str, state: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ class Status:
                 "method": request.method or str(row.about.get("scheduler", "")),
                 "stream": request.stream.name.lower(),
                 "rate": success_rate(result.get("counts", {}), self._horizon),
+                "counts": result.get("counts", {}),
                 "worst": max(late, default=0.0),
                 "reliable": result.get("reliable", True),
                 "lost": len(result.get("lostTasks", [])),
@@ -89,9 +91,9 @@ class Status:
             stages = [dict(stage) for stage in self._stages.values()]
             episodes = list(self._episodes.values())
             late = sorted(self._late)
-        rates: dict[str, dict[str, list[float | None]]] = {}
+        series: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
         for episode in episodes:
-            rates.setdefault(episode["method"], {}).setdefault(episode["stream"], []).append(episode["rate"])
+            series.setdefault(episode["method"], {}).setdefault(episode["stream"], []).append(episode)
         latest = stages[-1] if stages else None
         unreliable = sum(not episode["reliable"] for episode in episodes)
         return {
@@ -99,7 +101,7 @@ class Status:
             "episode": {"done": latest["done"], "of": latest["total"]} if latest else None,
             "stages": stages,
             "methods": {
-                name: {stream: _series(found) for stream, found in streams.items()} for name, streams in rates.items()
+                name: {stream: _series(found) for stream, found in streams.items()} for name, streams in series.items()
             },
             "nodes": [_node(index, state, lost.get(index)) for index, state in enumerate(states)],
             "episodesPlayed": self._played,
@@ -122,10 +124,15 @@ def success_rate(counts: Mapping[str, int], horizon: Horizon) -> float | None:
     return counts.get("succeeded", 0) / ended if ended else None
 
 
-def _series(rates: Sequence[float | None]) -> dict[str, Any]:
+def _series(episodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    rates = [episode["rate"] for episode in episodes]
+    tasks: Counter[str] = Counter()
+    for episode in episodes:
+        tasks.update(episode.get("counts", {}))  # an older controller kept none
     known = [rate for rate in rates if rate is not None]
     mean = sum(known) / len(known) if known else None
-    return {"episodes": len(rates), "successRate": mean, "history": [_rounded(rate) for rate in rates[-HISTORY:]]}
+    history = [_rounded(rate) for rate in rates[-HISTORY:]]
+    return {"episodes": len(rates), "successRate": mean, "tasks": dict(tasks), "history": history}
 
 
 _rounded: Callable[[float | None], float | None] = lambda rate: None if rate is None else round(rate, 4)  # noqa: E731

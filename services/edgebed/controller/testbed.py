@@ -99,7 +99,7 @@ class Testbed:
         self._nodes = nodes = _Nodes(setting, application, fleet, Watch(fleet), generator)
         self._order = None
         clear(fleet, generator)
-        configure(fleet, setting, application, self._log_address, self._next_version())
+        configure(fleet, setting, application, self._log_address, self._next_version(), run=self.run)
         self._check()
         nodes.watch.start()
 
@@ -211,7 +211,8 @@ class Testbed:
         fleet = nodes.fleet
         fleet.ask(lambda _, node: finish_whatever(node), indices)
         version = self._next_version()
-        configure(fleet, nodes.setting, nodes.application, self._log_address, version, fleet.still(indices))
+        still = fleet.still(indices)
+        configure(fleet, nodes.setting, nodes.application, self._log_address, version, still, run=self.run)
         if self._order is not None:
             deploy(fleet, self._order, self._artefacts, self.run, self._version, self._patience, fleet.still(indices))
 

@@ -103,7 +103,7 @@ class EdgeNode:
             None if peer is None else PacedLink(self.clock, peer, "/v1/tasks", self._payload) for peer in self._peers
         ]
         self._application, self.context, self.configuration = application, context, configuration
-        self.measured = Measurements(context.workload.deadline_s.maximum)
+        self.measured = Measurements(context.workload.deadline_s.maximum, context.network.nodes)
         self.measured.new_episode()
 
     def _mind_episode(self) -> None:

@@ -21,7 +21,7 @@ from edgebed.live.in_use import InUse
 from edgebed.stores.artefacts import ArtefactStore
 from edgebed.stores.patience import PatientArtefacts
 from edgebed.systems.cooperative.errors import ModelError
-from edgebed.trainer.lessons import Lessons, UnknownCourse
+from edgebed.trainer.lessons import Lessons, Measured, UnknownCourse
 from edgebed.trainer.requests import Job as Request
 
 KEPT_JOBS = 100
@@ -53,7 +53,7 @@ class Job:
     """It failed because the course is not known here."""
     result: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
-    """What an update has measured: reward, valueError, entropy, divergence, clipped; see `learning.ppo`."""
+    """What learning has measured, such as valueError and entropy; see `learning.ppo` and `learning.sac_cql`."""
     cancelled: bool = False
 
     @property
@@ -121,8 +121,6 @@ class Trainer:
         """Jobs by kind and state."""
         self.seconds: dict[str, float] = {}
         """Time spent, by kind."""
-        self.measured: dict[str, float] = {}
-        """What the latest update of a course has measured."""
 
     def submit(self, request: Request) -> Job:
         """Does it once; the same request again finds the same job, unless that failed or was cancelled."""
@@ -142,11 +140,20 @@ class Trainer:
         with self._lock:
             return self._jobs.get(key)
 
-    def unfinished(self) -> list[dict[str, Any]]:
-        """The jobs that run or wait, in short."""
+    def unfinished(self) -> list[Job]:
+        """Those that wait, and the one that is being done."""
         with self._lock:
-            jobs = [job for job in self._jobs.values() if not job.ended]
-        return [{"job": j.key, "kind": j.kind, "state": j.state, "done": j.done, "total": j.total} for j in jobs]
+            return [job for job in self._jobs.values() if not job.ended]
+
+    def latest(self) -> list[Job]:
+        """The job of each kind that was given last."""
+        with self._lock:
+            return list({job.kind: job for job in self._jobs.values()}.values())
+
+    @property
+    def measured(self) -> Measured:
+        """What learning has measured last."""
+        return self._lessons.measured
 
     def cancel(self, job: Job) -> None:
         """Ends a job before it begins, or when it next tells its progress; one that ended stays as it is."""
@@ -178,7 +185,6 @@ class Trainer:
             _use_threads(self._settings.values.threads)
             job.result = self._lessons.do(job.key, request, _JobProgress(job))
             job.metrics = self._lessons.metrics
-            self.measured = job.metrics or self.measured
             state = "succeeded"
         except Cancelled:
             job.error = "cancelled"
