@@ -8,6 +8,7 @@ import pytest
 
 from edgebed.experiment.errors import EnvironmentFault
 from edgebed.stores.coordination import Entry, open_coordinator
+from edgebed.stores.nacos_keeper import CHECK_S
 from tests import servers
 from tests.stores.coordinator_suite import LONG_S
 from tests.stores.nacos_server import OwnServer, Server
@@ -124,6 +125,11 @@ def test_a_service_may_start_before_nacos(tmp_path, record_property):
         for name in ("sdk", "light"):
             fleet.fails(lambda n=name: fleet.register(n))
         own.start()
+        until = time.monotonic() + BACK_LIMIT_S
+        while fleet.server.names("test", "edge-node") != ["light", "sdk"]:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        time.sleep(2 * CHECK_S)  # those who registered know it as well
         fleet.begin()
         own.purge()
         fleet.bear_it()

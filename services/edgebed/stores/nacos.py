@@ -200,8 +200,7 @@ class NacosCoordinator(Coordinator):
     def _prepare(self) -> None:
         """Before anything is written."""
         if not self._ready:
-            self._http.make_namespace()
-            self._ready = True
+            self._ready = self._http.make_namespace()
 
     def _read(self, key: str) -> Entry | None:
         found = self._http.read(key)

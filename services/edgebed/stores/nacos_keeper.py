@@ -126,6 +126,8 @@ class Keeper:
                 stood = service in self._standing
                 self._standing.discard(service)
             self._line.hold(service, list(wished.values()))
+            with self._lock:
+                self._amiss.pop(service, None)
             if stood:
                 _log.warning("service %s was not in Nacos as registered; it is registered again", service)
 
