@@ -27,6 +27,10 @@ app = typer.Typer(
 )
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="an experiment's YAML file", show_default=False)]
+Settings = Annotated[
+    Path | None,
+    typer.Option(help="servers to use, as EDGEBED_NAME=value lines (docs/stores.md); variables go before it"),
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON for programs on standard output")]
 
 
@@ -47,6 +51,7 @@ def run(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="the controller's, with --backend processes; any free one if 0")
     ] = 0,
+    settings: Settings = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment and write results.json, figures and a report.
@@ -59,6 +64,8 @@ def run(
 
         edgebed run deploy/experiments/testbed-quick.yaml --backend processes
 
+        edgebed run deploy/experiments/testbed.yaml --backend processes --settings deploy/settings/middleware.env
+
         edgebed run mine.yaml --json | jq '.methods.o2o.successRate.mean'
     """
     with guarded(resume=True):
@@ -70,10 +77,12 @@ def run(
         folder = output or Path("runs") / experiment.name
         if experiment.spec.backend == "processes":
             from edgebed.cli.live import LiveView
+            from edgebed.cli.settings import stores_of
             from edgebed.processes.run import run_on_processes
 
+            stores = stores_of(settings)
             with LiveView() as view:
-                results = run_on_processes(experiment, folder, view, port=port)
+                results = run_on_processes(experiment, folder, view, port=port, settings=stores)
         else:
             from edgebed.cli.progress import RichProgress
             from edgebed.runner.run import run_experiment
@@ -209,6 +218,18 @@ def schema() -> None:
         _print_json(experiment_schema())
 
 
+@app.command()
+def crd() -> None:
+    """Print the CustomResourceDefinition that lets a Kubernetes cluster take experiments.
+
+    edgebed crd | kubectl apply --server-side -f -
+    """
+    with guarded():
+        from edgebed.experiment.crd import manifest
+
+        print(manifest(), end="")
+
+
 class Measurable(StrEnum):
     """Applications whose tasks have costs to measure."""
 
@@ -237,6 +258,29 @@ def calibrate(
         assert application is Measurable.FFMPEG  # the only one
         for line in calibrate_ffmpeg(output, only or ["*"]):
             print(line)
+
+
+@app.command()
+def doctor(settings: Settings = None, as_json: Json = False) -> None:
+    """Check every configured server, and this machine, before a run starts.
+
+    edgebed doctor
+
+    edgebed doctor --settings deploy/settings/middleware.env
+    """
+    with guarded():
+        from rich.console import Console
+
+        from edgebed.cli.doctor import document, show
+        from edgebed.cli.settings import stores_of
+        from edgebed.processes.doctor import examine
+
+        findings = list(examine(stores_of(settings)))
+        if as_json:
+            _print_json(document(findings))
+        works = show(findings, Console(stderr=as_json))
+        if not works:
+            raise typer.Exit(3)
 
 
 class ServiceName(StrEnum):

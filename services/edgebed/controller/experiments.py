@@ -18,6 +18,7 @@ from edgebed.controller.checks import checked
 from edgebed.controller.directory import Directory, Stopped
 from edgebed.controller.ingest import Ingest
 from edgebed.controller.phases import run_phases
+from edgebed.controller.publication import publish_results
 from edgebed.controller.remote import Caller
 from edgebed.controller.status import Status
 from edgebed.controller.teachers import Teachers
@@ -104,7 +105,10 @@ class Running:
 
 def summary(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
     """A line of the list of experiments."""
-    return {"name": name, **{key: state.get(key) for key in ("run", "state", "reason", "startedAt", "endedAt")}}
+    return {
+        "name": name,
+        **{key: state.get(key) for key in ("run", "state", "reason", "startedAt", "endedAt", "artefact")},
+    }
 
 
 class Experiments:
@@ -242,7 +246,7 @@ class Experiments:
         teachers = Teachers(running.folder, services.directory, services.artefacts, services.token, running.stop)
         try:
             run_phases(running.folder, testbed, teachers, running.status)
-            running.keep(state="finished", endedAt=_now())
+            running.keep(**self._publish(running), state="finished", endedAt=_now())
         except Stopped:
             if running.asked:  # else the controller is stopping, and the next one goes on
                 running.keep(state="stopped", endedAt=_now())
@@ -258,6 +262,15 @@ class Experiments:
             testbed.close()
             teachers.close()
             self.version += 1
+
+    def _publish(self, running: Running) -> dict[str, Any]:
+        """Where the results are for others; that they could not be put there is no reason to call them failed."""
+        try:
+            name = publish_results(running.folder, self._services.artefacts, running.state["run"])
+        except EdgebedError as error:
+            _log.warning("the results of %s are in %s only: %s", running.name, running.folder.path, error)
+            return {"artefact": None, "unpublished": str(error)}
+        return {"artefact": name, "unpublished": None}
 
     @staticmethod
     def _fail(running: Running, reason: str) -> None:

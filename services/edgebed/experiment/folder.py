@@ -92,7 +92,7 @@ def _mind_others(path: Path) -> None:
 def _as_run(path: Path, experiment: Experiment) -> tuple[Experiment, dict[str, bytes]]:
     """The experiment with the files it reads in the folder, and those files."""
     copies: dict[str, bytes] = {}
-    as_run = experiment
+    as_run = experiment.without_schedule()
     spec = experiment.spec
     if isinstance(spec.network, NetworkFile):
         copies["inputs/network.json"] = file_content(experiment.folder / spec.network.file, "spec.network.file")
