@@ -1,5 +1,6 @@
 """What people do with a server of Nacos beside edgebed: namespaces, texts edited by hand, the list of instances; by its API."""
 
+import contextlib
 import json
 import os
 import socket
@@ -8,7 +9,6 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from contextlib import contextmanager
 from urllib.parse import urlencode
 
 import pytest
@@ -51,7 +51,7 @@ class Server:
     def namespaces(self):
         return [one["namespace"] for one in self.ask("GET", "admin/core/namespace/list")["data"]]
 
-    @contextmanager
+    @contextlib.contextmanager
     def namespace(self):
         """The name of one of the test's own, which is removed with what is in it."""
         name = f"test-{uuid.uuid4().hex[:12]}"
@@ -68,11 +68,11 @@ class Server:
 class OwnServer:
     """A second one, of a test alone: with other data and ports, and with Java properties."""
 
-    def __init__(self, folder, properties=()):
+    def __init__(self, folder, properties=None):
         servers.need_to_stop("nacos")  # there are scripts that start one
         self.port = _free_port()
         self.address = f"127.0.0.1:{self.port}"
-        options = " ".join(f"-D{name}={value}" for name, value in properties)
+        options = " ".join(f"-D{name}={value}" for name, value in (properties or {}).items())
         self._environment = {
             **os.environ,
             "EDGEBED_SERVERS_STATE": str(folder / "state"),
@@ -84,21 +84,28 @@ class OwnServer:
     def start(self):
         """Returns when it answers."""
         # `up` would wait until a stranger may write, which is not to be where users are asked for.
-        starting = subprocess.Popen(
-            [servers.SCRIPTS / "up", "nacos"], env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        starting = self._up()
         try:
             until = time.monotonic() + START_LIMIT_S
             while time.monotonic() < until:
-                try:
+                with contextlib.suppress(OSError, ValueError):
                     if Server(self.address).ask("GET", "admin/core/state/readiness")["code"] == 0:
                         return
-                except (OSError, ValueError):
-                    time.sleep(0.2)
-            pytest.fail(f"no second Nacos at {self.address}")
+                if starting.poll():  # on a busy machine it may give up on its own database
+                    starting = self._up()
+                time.sleep(0.2)
+            pytest.fail(f"no second Nacos at {self.address}; its log is in {self._environment['EDGEBED_SERVERS_STATE']}")
         finally:
             starting.terminate()
             starting.wait()
+
+    def _up(self):
+        return subprocess.Popen(
+            [servers.SCRIPTS / "up", "nacos"],
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     def purge(self):
         """Stops it and removes its data."""

@@ -76,7 +76,7 @@ class NacosCoordinator(Coordinator):
             from edgebed.stores.nacos_sdk import NacosSdk
 
             self._line = NacosSdk(servers, namespace, user, password, folder, self._http)
-        self._keeper, self._watches = Keeper(self._http, self._line), Watches(self._read, self._line)
+        self._keeper, self._watches = Keeper(self._http, self._line, self._prepare), Watches(self._read, self._line)
         self._heard: dict[str, tuple[list[Instance], float]] = {}
         self._away_until = -math.inf
         self._publishing = threading.Lock()  # who would only get in each other's way
@@ -86,13 +86,13 @@ class NacosCoordinator(Coordinator):
     def register(self, service: str, name: str, address: str, metadata: Mapping[str, str]) -> None:
         """As in `Coordinator`: until it is deregistered or this process ends; repeating it costs nothing."""
         checked(service), checked(name)
-        self._prepare()
+        self._own()
         self._keeper.register(service, name, address, metadata)
 
     def deregister(self, service: str, name: str) -> None:
         """As in `Coordinator`."""
         checked(service), checked(name)
-        self._prepare()
+        self._own()
         self._keeper.deregister(service, name)
 
     def instances(self, service: str) -> list[Instance]:
@@ -119,6 +119,7 @@ class NacosCoordinator(Coordinator):
     def publish(self, key: str, text: str) -> Entry:
         """As in `Coordinator`."""
         checked(key)
+        self._own()
         self._prepare()
         content = _content(text)
         with self._publishing:
@@ -198,10 +199,8 @@ class NacosCoordinator(Coordinator):
 
     def _prepare(self) -> None:
         """Before anything is written."""
-        self._own()
         if not self._ready:
-            self._http.make_namespace()
-            self._ready = True
+            self._ready = self._http.make_namespace()
 
     def _read(self, key: str) -> Entry | None:
         found = self._http.read(key)

@@ -19,7 +19,8 @@ TIMEOUT_S = 3.0
 GROUP = "edgebed"
 """Of everything that we keep in Nacos."""
 
-_NO_CONFIG, _CONFLICT, _NO_INSTANCE, _NO_NAMESPACE, _NAMESPACE_EXISTS = 20004, 20005, 21003, 22001, 22002
+_NO_CONFIG, _CONFLICT, _NO_INSTANCE, _NO_NAMESPACE, _FORBIDDEN = 20004, 20005, 21003, 22001, 403
+_LOGIN, _READY = "auth/user/login", "admin/core/state/readiness"
 _KEPT = 4
 """Connections that are kept open at most."""
 
@@ -49,19 +50,24 @@ class NacosHttp:
         """Of the server that answers."""
         return str(self._ask("GET", "admin/core/state")["version"])
 
-    def make_namespace(self) -> None:
-        """Creates the namespace where there is none, because Nacos shows nobody what is in a namespace that does not exist.
+    def make_namespace(self) -> bool:
+        """Creates the namespace where there is none, because Nacos shows nobody what is in one that does not exist.
 
-        A user without the right to look cannot tell, and goes on.
+        True when that is settled, as well where this user may not look; False where the servers could not do it now, which
+        keeps nobody from using it. UserError where there is none and this user may not create it.
         """
-        if self.namespace == PUBLIC:
-            return
+        name = self.namespace
+        if name == PUBLIC:
+            return True
         try:
-            self._ask("GET", "admin/core/namespace", namespaceId=self.namespace)
+            if not self._has_namespace():
+                self._ask("POST", "admin/core/namespace", namespaceId=name, namespaceName=name, namespaceDesc="edgebed")
         except Refused as refused:
-            if refused.code != _NO_NAMESPACE:
-                return
-            self._create_namespace()
+            if refused.code == _FORBIDDEN:
+                found, remedy = f"namespace {name!r} does not exist", f"create it in Nacos, or give {PUBLIC}"
+                raise UserError(Problem("EDGEBED_COORDINATION", found, remedy)) from refused
+            return False  # such as when two create it at once
+        return True
 
     def read(self, key: str) -> tuple[str, int] | None:
         """A configuration's content, and when it was set: milliseconds of the servers' clock. None where there is none."""
@@ -129,19 +135,15 @@ class NacosHttp:
             raise self._fault(f"service {service}: {refused}") from refused
         return True
 
-    def _create_namespace(self) -> None:
-        name = self.namespace
+    def _has_namespace(self) -> bool:
+        """True as well where this user may not know."""
         try:
-            self._ask("POST", "admin/core/namespace", namespaceId=name, namespaceName=name, namespaceDesc="edgebed")
+            self._ask("GET", "admin/core/namespace", namespaceId=self.namespace)
         except Refused as refused:
-            if refused.code != _NAMESPACE_EXISTS:  # another process was quicker
-                raise UserError(
-                    Problem(
-                        "EDGEBED_COORDINATION",
-                        f"namespace {name!r} does not exist, and cannot be created ({refused})",
-                        f"create it in Nacos, or give {PUBLIC}",
-                    )
-                ) from refused
+            if refused.code not in (_NO_NAMESPACE, _FORBIDDEN):
+                raise
+            return refused.code == _FORBIDDEN
+        return True
 
     def _config(self, key: str) -> dict[str, str]:
         return {"dataId": key, "groupName": GROUP, "namespaceId": self.namespace}
@@ -167,7 +169,7 @@ class NacosHttp:
 
     def _no_right(self, path: str) -> Exception:
         if path.startswith("admin/core/namespace") and self._user is not None:
-            return Refused(403, "no right to namespaces")
+            return Refused(_FORBIDDEN, "no right to namespaces")
         if self._user is None:
             found, remedy = "is missing, and Nacos asks for one", "set it and EDGEBED_COORDINATION_PASSWORD"
         else:
@@ -180,8 +182,9 @@ class NacosHttp:
             return {}
         if self._token is None or time.monotonic() > self._token_until:
             login = {"username": self._user, "password": self._password or ""}
-            status, answer = self._send("POST", "auth/user/login", {}, login)
-            if status in (401, 403):
+            status, answer = self._send("POST", _LOGIN, {}, login)
+            # To a wrong password Nacos answers 403, or 500 when it knows the user; to which a broken database may lead too.
+            if status != 200 and (status != 500 or self._send("GET", _READY, {}, {})[1].get("code") == 0):
                 raise UserError(
                     Problem(
                         "EDGEBED_COORDINATION_USER",
@@ -189,10 +192,10 @@ class NacosHttp:
                         "mend it or EDGEBED_COORDINATION_PASSWORD",
                     )
                 )
-            token = answer.get("accessToken")
-            if not token:  # a server that asks nobody who they are
-                return {}
-            self._token, self._token_until = str(token), time.monotonic() + 0.9 * float(answer.get("tokenTtl", 18000))
+            if status != 200:
+                raise self._fault("cannot tell whether it knows the user; see its log")
+            self._token = str(answer["accessToken"])
+            self._token_until = time.monotonic() + 0.9 * float(answer.get("tokenTtl", 18000))
         return {"accessToken": self._token}
 
     def _send(
@@ -204,7 +207,7 @@ class NacosHttp:
             try:
                 status, body = self._exchange(server, method, path, headers, urlencode(parameters))
                 answer = json.loads(body) if body else {}
-                if isinstance(answer, dict) and (status in (401, 403) or "code" in answer or "accessToken" in answer):
+                if isinstance(answer, dict) and (status in (401, 403) or path == _LOGIN or "code" in answer):
                     self._prefer(server)
                     return status, answer
                 reasons.append(f"{server} answers {status}")

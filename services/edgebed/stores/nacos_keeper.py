@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from edgebed.experiment.errors import EdgebedError, EnvironmentFault, Problem, UserError
@@ -28,19 +28,25 @@ _log = logging.getLogger(__name__)
 class Keeper:
     """Of one coordinator. Safe to use from several threads."""
 
-    def __init__(self, http: NacosHttp, line: Line) -> None:
-        self._http, self._line = http, line
+    def __init__(self, http: NacosHttp, line: Line, prepare: Callable[[], None]) -> None:
+        """`prepare` comes before anything that is done; it may raise EdgebedError."""
+        self._http, self._line, self._prepare = http, line, prepare
         self._who = uuid.uuid4().hex[:12]
         self._wishes: dict[str, dict[str, Registration]] = {}
         self._standing: set[str] = set()
         """Services of which the servers have what is wished, as far as is known."""
-        self._lock = threading.Lock()  # of the two above
+        self._amiss: dict[str, str] = {}
+        """And why not, where the last attempt failed."""
+        self._lock = threading.Lock()  # of the three above
         self._acting = threading.Lock()  # so that what is held last is what was wished last
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
     def register(self, service: str, name: str, address: str, metadata: Mapping[str, str]) -> None:
-        """Wishes it, and returns when the servers' list shows it. After EnvironmentFault it is still wished."""
+        """Wishes it, and returns when the servers' list shows it. After EnvironmentFault it is still wished.
+
+        To repeat it asks nobody: it returns, or raises why the keeper's last attempt failed.
+        """
         ip, port = _place(address)
         with self._lock:
             names = self._wishes.setdefault(service, {})
@@ -49,6 +55,8 @@ class Keeper:
             if there is not None and {**there.metadata, SINCE: ""} == {**told, SINCE: ""}:
                 if service in self._standing:
                     return
+                if service in self._amiss:
+                    raise EnvironmentFault(self._amiss[service])
             else:
                 names[name] = Registration(ip, port, {**told, SINCE: str(time.time_ns() // 1_000_000)})
                 self._standing.discard(service)
@@ -78,49 +86,55 @@ class Keeper:
                 return
 
     def _act(self, service: str) -> None:
+        """Has the servers do what is wished, and waits until they show it."""
         with self._acting:
             wished = self._wished(service)
-            self._line.hold(service, list(wished.values()))
-            until = time.monotonic() + CONFIRM_S
-            while held(self._http, service, self._who) != wished:
-                if time.monotonic() > until:
-                    raise EnvironmentFault(
-                        f"Nacos took service {service}, but does not list it after {CONFIRM_S:g} s; see its log"
-                    )
-                time.sleep(LOOK_S)
+            try:
+                self._prepare()
+                self._line.hold(service, list(wished.values()))
+                until = time.monotonic() + CONFIRM_S
+                while held(self._http, service, self._who) != wished:
+                    if time.monotonic() > until:
+                        raise EnvironmentFault(
+                            f"Nacos took service {service}, but does not list it after {CONFIRM_S:g} s; see its log"
+                        )
+                    time.sleep(LOOK_S)
+            except EdgebedError as error:
+                self._failed(service, error)
+                raise
             self._stands(service, wished)
 
     def _keep(self) -> None:
-        amiss: set[str] = set()
-        wait_s = CHECK_S
-        while not self._closed.wait(wait_s):
+        while not self._closed.wait(RETRY_S if self._amiss else CHECK_S):
             for service in list(self._wishes):
                 try:
-                    if not self._check(service) and service not in amiss:
-                        amiss.add(service)
-                        _log.warning("service %s was not in Nacos as registered; it is registered again", service)
+                    self._check(service)
                 except EdgebedError as error:
-                    if service not in amiss:
-                        amiss.add(service)
+                    if service not in self._amiss:
                         _log.warning("service %s may not be in Nacos: %s", service, error)
-                    with self._lock:
-                        self._standing.discard(service)
-                else:
-                    if service in self._standing:
-                        amiss.discard(service)
-            wait_s = RETRY_S if amiss else CHECK_S
+                    self._failed(service, error)
 
-    def _check(self, service: str) -> bool:
-        """Whether the servers have what is wished; if not, it is registered again."""
+    def _check(self, service: str) -> None:
+        """Has it registered again where the servers do not have what is wished; the next check shows whether they do."""
         with self._acting:
             wished = self._wished(service)
+            self._prepare()
             if self._line.stands(service, self._who, wished):
                 self._stands(service, wished)
-                return True
+                return
             with self._lock:
+                stood = service in self._standing
                 self._standing.discard(service)
             self._line.hold(service, list(wished.values()))
-            return False
+            with self._lock:
+                self._amiss.pop(service, None)
+            if stood:
+                _log.warning("service %s was not in Nacos as registered; it is registered again", service)
+
+    def _failed(self, service: str, error: Exception) -> None:
+        with self._lock:
+            self._standing.discard(service)
+            self._amiss[service] = str(error)
 
     def _wished(self, service: str) -> dict[str, Registration]:
         with self._lock:
@@ -130,6 +144,7 @@ class Keeper:
         with self._lock:
             if self._wishes.get(service) != wished:
                 return
+            self._amiss.pop(service, None)
             if wished:
                 self._standing.add(service)
             else:

@@ -84,7 +84,7 @@ class NacosSdk:
         return self._do(self._publish(key, content, instead_of))
 
     def listen(self, key: str, changed: Callable[[], None]) -> None:
-        """As in `Line`; takes effect within five seconds, and waits for no server."""
+        """As in `Line`; waits for no server."""
         asyncio.run_coroutine_threadsafe(self._listen(key, changed), self._loop)
 
     def pushes(self) -> bool:
@@ -180,6 +180,7 @@ class NacosSdk:
 
         config = await self._service("config")
         await config.add_listener(key, GROUP, told)
+        await _wake(config)
 
     async def _shut(self) -> None:
         for kind, made in self._services.items():
@@ -187,8 +188,7 @@ class NacosSdk:
                 continue
             service = made.result()
             if kind == "config":
-                # Its end waits for the next item of this queue, at most five seconds.
-                await service.grpc_client_proxy.execute_config_listen_channel.put(None)
+                await _wake(service)
             with contextlib.suppress(Exception, asyncio.CancelledError):  # an end that fails is an end
                 await asyncio.wait_for(service.shutdown(), CLOSE_S / 2)
         others = asyncio.all_tasks() - {asyncio.current_task()}
@@ -196,6 +196,11 @@ class NacosSdk:
             task.cancel()
         await asyncio.wait(others, timeout=CLOSE_S / 2) if others else None
         await self._loop.shutdown_default_executor()
+
+
+async def _wake(config: Any) -> None:
+    """Its task for listeners looks every five seconds whether there is a new one, or an end, unless it is given an item."""
+    await config.grpc_client_proxy.execute_config_listen_channel.put(None)
 
 
 class _Discreet(logging.Filter):
