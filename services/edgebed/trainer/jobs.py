@@ -17,7 +17,7 @@ from typing import Any, Literal
 from edgebed.experiment.errors import EdgebedError
 from edgebed.experiment.files import canonical
 from edgebed.stores.artefacts import ArtefactStore
-from edgebed.stores.patience import PatientArtefacts
+from edgebed.stores.patience import LIMIT_S, PatientArtefacts
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.trainer.lessons import Lessons, UnknownCourse
 from edgebed.trainer.requests import Job as Request
@@ -100,9 +100,9 @@ class _JobProgress:
 class Trainer:
     """The jobs of one process."""
 
-    def __init__(self, artefacts: ArtefactStore, folder: Path, device: str = "cpu") -> None:
-        """`folder` keeps checkpoints; it must outlive the process."""
-        self._lessons = Lessons(PatientArtefacts(artefacts, self._pause), folder, device)
+    def __init__(self, artefacts: ArtefactStore, folder: Path, device: str = "cpu", away_s: float = LIMIT_S) -> None:
+        """`folder` keeps checkpoints; it must outlive the process. The artefacts may be away for `away_s`."""
+        self._lessons = Lessons(PatientArtefacts(artefacts, self._pause, away_s), folder, device)
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._current: Job | None = None
