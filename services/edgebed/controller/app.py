@@ -1,16 +1,21 @@
 """The controller as one application: registry, records, experiments."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from edgebed.controller.api import experiment_routes
+from edgebed.controller.configuration import Desk, check, configuration_routes
 from edgebed.controller.experiments import Experiments
 from edgebed.controller.ingest import RECORDS_PATH, Ingest, ingest_routes
 from edgebed.controller.metrics import ControllerCollector
-from edgebed.controller.registry import HEARTBEATS_PATH, heartbeat_routes, registry_routes
+from edgebed.controller.registry import HEARTBEATS_PATH, Waiting, heartbeat_routes, registry_routes
+from edgebed.live.documents import ControllerSettings
+from edgebed.live.in_use import InUse
 from edgebed.stores.coordination import Coordinator
 from edgebed.stores.log_writer import LogWriter
 from edgebed.wire.description import TEXT, describe
@@ -26,6 +31,11 @@ class Parts:
     ingest: Ingest
     writer: LogWriter
     experiments: Experiments
+    waiting: Waiting
+    desk: Desk
+    state: Callable[[], dict[str, Any]]
+    """What the process says of itself."""
+    settings: InUse[ControllerSettings]
 
 
 def create_app(parts: Parts, closing: asyncio.Event) -> FastAPI:
@@ -45,13 +55,14 @@ def create_app(parts: Parts, closing: asyncio.Event) -> FastAPI:
         """For Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    app.include_router(registry_routes(parts.coordinator))
-    app.include_router(experiment_routes(parts.experiments, closing))
+    app.include_router(configuration_routes(parts.desk, parts.state))
+    app.include_router(registry_routes(parts.coordinator, parts.waiting, check))
+    app.include_router(experiment_routes(parts.experiments, closing, parts.settings))
     describe(app, RECORDS_PATH, HEARTBEATS_PATH)
     return app
 
 
 def hot_routes(parts: Parts) -> HotRoutes:
     """Records and heartbeats."""
-    records, beats = ingest_routes(parts.ingest), heartbeat_routes(parts.coordinator)
+    records, beats = ingest_routes(parts.ingest), heartbeat_routes(parts.coordinator, parts.waiting)
     return HotRoutes(unary={**records.unary, **beats.unary}, largest=records.largest)

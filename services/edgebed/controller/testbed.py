@@ -17,13 +17,15 @@ from edgebed.controller.account import NODE_LOST, account, lost_rows, missing, r
 from edgebed.controller.deployment import ModelRefused, Order, configure, deploy
 from edgebed.controller.directory import Directory, pausing
 from edgebed.controller.episode import longest_stages_s, plan_of
-from edgebed.controller.fleet import LOSS_S, Fleet
+from edgebed.controller.fleet import Fleet
 from edgebed.controller.ingest import Ingest
 from edgebed.controller.remote import Caller, Remote
 from edgebed.controller.round import Round, clear, finish_whatever
 from edgebed.controller.watch import Watch
 from edgebed.experiment.errors import EnvironmentFault
 from edgebed.experiment.specification import OnModelRefused, OnNodeLoss
+from edgebed.live.documents import ControllerSettings
+from edgebed.live.in_use import InUse
 from edgebed.runner.setting import Setting
 from edgebed.stores.artefacts import ArtefactStore
 from edgebed.stores.patience import LIMIT_S, Patience, PatientArtefacts
@@ -58,12 +60,14 @@ class Testbed:
         stop: threading.Event,
         on_node_loss: OnNodeLoss = "fail",
         on_model_refused: OnModelRefused = "fail",
-        loss_s: float = LOSS_S,
+        settings: InUse[ControllerSettings] | None = None,
+        loss_s: float | None = None,
         away_s: float = LIMIT_S,
     ) -> None:
         """`log_address` is where nodes send records; `stop` ends what runs with Stopped.
 
-        A node may be silent for `loss_s`, and the artefacts away for `away_s`.
+        `settings` may change while it runs; `loss_s` is given where a node's silence is to be borne for another time. A
+        store may be away for `away_s`.
         """
         self.run, self.store = run, store
         self._directory, self._caller, self._ingest = directory, caller, ingest
@@ -71,8 +75,9 @@ class Testbed:
         self._artefacts = PatientArtefacts(artefacts, pause, away_s)
         self._patience = lambda what: Patience(what, pause, away_s)
         self._log_address, self._next_version, self._stop = log_address, next_version, stop
-        self._continue, self._loss_s = on_node_loss == "continue", loss_s
+        self._continue = on_node_loss == "continue"
         self._keep_old = on_model_refused == "keepOld"
+        self._settings, self._loss_s = settings, loss_s
         self._nodes: _Nodes | None = None
         self._order: Order | None = None
         self._version = 0
@@ -87,7 +92,9 @@ class Testbed:
         instances = self._directory.nodes(setting.network.nodes, self._stop)
         generator = self._caller.to("task-generator", self._directory.one("task-generator", self._stop).address)
         fleet = Fleet(
-            [self._caller.to(f"node {k}, {i.name}", i.address) for k, i in enumerate(instances)], self._loss_s
+            [self._caller.to(f"node {k}, {i.name}", i.address) for k, i in enumerate(instances)],
+            self._settings,
+            self._loss_s,
         )
         self._nodes = nodes = _Nodes(setting, application, fleet, Watch(fleet), generator)
         self._order = None
@@ -149,18 +156,18 @@ class Testbed:
         if self._refused is not None:
             told["modelRefused"] = self._refused
         number = self.store.register(self.run, phase, position, told)
-        self._ingest.watch(self.run, number)
         addresses = [node.address for node in nodes.fleet.nodes]
-        ended = Round(nodes.fleet, nodes.watch, nodes.generator, self._ingest, self._stop, self._check).play(
-            lambda starts_ns: plan_of(tasks, self.run, number, starts_ns, addresses),
-            int(tasks.decision_key[0]),
-            longest_stages_s(tasks, nodes.setting.network),
-            lambda: self._tell_again(nodes.fleet.there),
-        )
+        with self._ingest.watch(self.run, number) as arrivals:
+            ended = Round(nodes.fleet, nodes.watch, nodes.generator, arrivals, self._stop, self._check).play(
+                lambda starts_ns: plan_of(tasks, self.run, number, starts_ns, addresses),
+                int(tasks.decision_key[0]),
+                longest_stages_s(tasks, nodes.setting.network),
+                lambda: self._tell_again(nodes.fleet.there),
+            )
         self._ingest.flush(FLUSH_S)
         plan = ended.plan
         absent = missing(plan, self.store.tasks_of(self.run, number))
-        lost = [task for task, reason in self._ingest.reasons().items() if reason == NODE_LOST]
+        lost = [task for task, reason in arrivals.reasons().items() if reason == NODE_LOST]
         if absent and self._explained(ended.emitted):
             self._ingest.put(lost_rows(plan, absent, ended.loss_s, self._version))
             self._ingest.flush(FLUSH_S)

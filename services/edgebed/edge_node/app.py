@@ -9,6 +9,7 @@ POST /v1/tasks                               hot: a task header, then the task's
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -43,6 +44,8 @@ class Seat:
     taken: EdgeNode | None = None
     artefacts: ArtefactStore | None = None
     """Where models come from."""
+    state: Callable[[], dict[str, Any]] = dict
+    """What the node's process says of itself beside."""
 
     @property
     def node(self) -> EdgeNode:
@@ -103,9 +106,9 @@ def create_app(seat: Seat) -> FastAPI:
 
     @app.get("/v1/state")
     async def state() -> dict[str, Any]:
-        """Queues and scheduler, for people."""
+        """Queues, scheduler, and what is in use of the configuration, for people."""
         found: dict[str, Any] = MessageToDict(seat.node.state(), always_print_fields_with_no_presence=True)
-        return {**found, "progress": seat.node.progress()}
+        return {**found, "progress": seat.node.progress(), **seat.state()}
 
     describe(
         app,

@@ -21,6 +21,8 @@ from edgebed.emulation.applications import Application, build_application
 from edgebed.emulation.clock import Clock
 from edgebed.emulation.links import PacedLink
 from edgebed.experiment.errors import EnvironmentFault
+from edgebed.live.documents import EdgeNodeSettings
+from edgebed.live.in_use import InUse
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.lifecycle import TaskState
 from edgebed.systems.cooperative.policies.fixed import FixedDecisions
@@ -40,11 +42,18 @@ class EdgeNode:
     """The node of this process. Made on the event loop that it is to run on."""
 
     def __init__(
-        self, clock: Clock, payload: memoryview, *, token: str | None = None, spool: Path | None = None
+        self,
+        clock: Clock,
+        payload: memoryview,
+        *,
+        token: str | None = None,
+        spool: Path | None = None,
+        settings: InUse[EdgeNodeSettings] | None = None,
     ) -> None:
-        """`payload` is what transfers take their bytes from."""
+        """`payload` is what transfers take their bytes from; `settings` may change while it runs."""
         self.clock = clock
         self._payload, self._token, self._spool = payload, token, spool
+        self._settings = settings or InUse(EdgeNodeSettings)
         self.priority = "usual"
         """With which the process runs (`emulation.priority`)."""
         self.configuration: Configuration | None = None
@@ -79,7 +88,7 @@ class EdgeNode:
             await application.prepare()
             await self._release()
             try:
-                self.recorder = Recorder(me, log, self._spool)
+                self.recorder = Recorder(me, log, self._spool, settings=self._settings)
             except OSError as error:
                 await application.close()
                 raise EnvironmentFault(f"records kept in {self._spool} cannot be read ({error}); mend that") from error
@@ -126,7 +135,7 @@ class EdgeNode:
 
     def schedule(self, choice: SchedulerChoice, policy: Policy) -> None:
         """Decide with a policy, which was made for the present configuration, from the next task on."""
-        self.scheduler = Scheduler(policy, choice.version, choice.kind, self._peers)
+        self.scheduler = Scheduler(policy, choice.version, choice.kind, self._peers, self._settings)
 
     def policy(self, choice: SchedulerChoice, actor: Any = None) -> Policy:
         """The policy of a choice; `actor` are the weights of its model. Raises ModelError."""

@@ -3,10 +3,11 @@
 POST   /v1/jobs          a job; 202 with its key. The same job again is the same key
 GET    /v1/jobs/{key}    how far it is, and its result
 DELETE /v1/jobs/{key}    cancel
+GET    /v1/state         what it does now, and what is in use of the configuration
 GET    /metrics, /healthz
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastapi import FastAPI, Response
@@ -29,8 +30,8 @@ MEASURED = {
 """Measurements of `learning.ppo` by their names for Prometheus."""
 
 
-def create_app(trainer: Trainer) -> FastAPI:
-    """The API of a trainer."""
+def create_app(trainer: Trainer, state: Callable[[], dict[str, Any]] = dict) -> FastAPI:
+    """The API of a trainer; `state` is what its process says of itself beside."""
     app = FastAPI(title="edgebed trainer", version="1")
     install_problem_handlers(app)
     registry = CollectorRegistry()
@@ -62,6 +63,11 @@ def create_app(trainer: Trainer) -> FastAPI:
         found = _known(trainer, key)
         trainer.cancel(found)
         return found.document()
+
+    @app.get("/v1/state")
+    async def whole() -> dict[str, Any]:
+        """What it does now, and what is in use of the configuration, for people."""
+        return {"jobs": trainer.unfinished(), **state()}
 
     describe(app)
     return app

@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 from edgebed.experiment.errors import EdgebedError
 from edgebed.experiment.files import canonical
+from edgebed.live.documents import TrainerSettings
+from edgebed.live.in_use import InUse
 from edgebed.stores.artefacts import ArtefactStore
 from edgebed.stores.patience import LIMIT_S, PatientArtefacts
 from edgebed.systems.cooperative.errors import ModelError
@@ -100,8 +102,19 @@ class _JobProgress:
 class Trainer:
     """The jobs of one process."""
 
-    def __init__(self, artefacts: ArtefactStore, folder: Path, device: str = "cpu", away_s: float = LIMIT_S) -> None:
-        """`folder` keeps checkpoints; it must outlive the process. The artefacts may be away for `away_s`."""
+    def __init__(
+        self,
+        artefacts: ArtefactStore,
+        folder: Path,
+        device: str = "cpu",
+        settings: InUse[TrainerSettings] | None = None,
+        away_s: float = LIMIT_S,
+    ) -> None:
+        """`folder` keeps checkpoints; it must outlive the process. `settings` may change while it runs.
+
+        The artefacts may be away for `away_s`.
+        """
+        self._settings = settings or InUse(TrainerSettings)
         self._lessons = Lessons(PatientArtefacts(artefacts, self._pause, away_s), folder, device)
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
@@ -133,6 +146,12 @@ class Trainer:
         with self._lock:
             return self._jobs.get(key)
 
+    def unfinished(self) -> list[dict[str, Any]]:
+        """The jobs that run or wait, in short."""
+        with self._lock:
+            jobs = [job for job in self._jobs.values() if not job.ended]
+        return [{"job": j.key, "kind": j.kind, "state": j.state, "done": j.done, "total": j.total} for j in jobs]
+
     def cancel(self, job: Job) -> None:
         """Ends a job before it begins, or when it next tells its progress; one that ended stays as it is."""
         if not job.ended:
@@ -160,7 +179,7 @@ class Trainer:
             if job.cancelled:
                 raise Cancelled
             job.state, self._current = "running", job
-            _one_thread()
+            _use_threads(self._settings.values.threads)
             job.result = self._lessons.do(job.key, request, _JobProgress(job))
             job.metrics = self._lessons.metrics
             self.measured = job.metrics or self.measured
@@ -179,8 +198,8 @@ class Trainer:
         job.state = state
 
 
-def _one_thread() -> None:
-    """Nodes may share the machine; and sums come out the same everywhere, as they do where units run side by side."""
+def _use_threads(count: int) -> None:
+    """One by default: nodes may share the machine; and sums come out the same everywhere, as where units run side by side."""
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)

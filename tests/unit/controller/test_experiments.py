@@ -61,7 +61,9 @@ def test_from_a_document_to_results(world, client):
     assert fidelity["tasks"] == 2 * int(world.setting.tasks(Stream.EVALUATE, range(2)).arrives.sum())
     assert fidelity["methods"]["near"]["sameStatus"] > 0.9
     assert len(list((folder / "fidelity").glob("evaluate-*.json"))) == 2
-    assert (folder / "report.html").exists()
+    published = world.artefacts.open(found["artefact"])
+    for name in ("results.json", "report.html", "experiment.yaml", "figures/comparison.svg"):
+        assert published.read(name) == (folder / name).read_bytes()
     assert client.get("/v1/experiments").json()["experiments"][0]["state"] == "finished"
     shows_metrics(world, client)
     assert client.post("/v1/experiments", json=document()).json()["state"] == "running"  # nothing is played again

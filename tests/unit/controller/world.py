@@ -15,9 +15,11 @@ import numpy as np
 from fastapi import FastAPI
 
 from edgebed.controller.app import Parts, create_app, hot_routes
+from edgebed.controller.configuration import Desk
 from edgebed.controller.directory import Directory
 from edgebed.controller.experiments import Experiments, Services
 from edgebed.controller.ingest import Ingest
+from edgebed.controller.registry import Waiting
 from edgebed.controller.remote import Caller
 from edgebed.controller.testbed import Testbed
 from edgebed.edge_node.app import Seat
@@ -27,6 +29,8 @@ from edgebed.edge_node.service import EdgeNode
 from edgebed.emulation.clock import Clock
 from edgebed.experiment.inputs import read_inputs
 from edgebed.experiment.validation import validate
+from edgebed.live.documents import ControllerSettings
+from edgebed.live.in_use import InUse
 from edgebed.runner.setting import Setting
 from edgebed.stores.artefacts import ArtefactStore, LocalArtefacts
 from edgebed.stores.coordination import EmbeddedCoordinator
@@ -147,7 +151,17 @@ class World:
             loss_s=1.0,
         )
         self.experiments = Experiments(self.folder / "runs", services)
-        parts = Parts(self.coordinator, self.ingest, self.writer, self.experiments)
+        desk = Desk(self.coordinator, self.caller, self.folder / "cache")
+        parts = Parts(
+            self.coordinator,
+            self.ingest,
+            self.writer,
+            self.experiments,
+            Waiting(),
+            desk,
+            dict,
+            InUse(ControllerSettings),
+        )
         await self._serve(self.controller, create_app(parts, self.closing), hot_routes(parts), sock)
         self.generator = Generator(self.clock)
         await self._serve(self.generator_at, generator_app(self.generator), generator_routes(self.generator))

@@ -1,0 +1,264 @@
+"""What servers of Nacos 3 say and take by plain HTTP, with the standard library only: a node cannot afford more.
+
+Each question has a limit of TIMEOUT_S a server; the server that answered last is asked first, the others when it does not.
+The paths below `client` are for every user. Those below `admin` need a user with rights, where the servers ask for one.
+"""
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from edgebed.experiment.errors import EnvironmentFault, Problem, UserError
+from edgebed.stores.nacos_url import PUBLIC
+
+TIMEOUT_S = 3.0
+GROUP = "edgebed"
+"""Of everything that we keep in Nacos."""
+
+_NO_CONFIG, _CONFLICT, _NO_INSTANCE, _NO_NAMESPACE, _NAMESPACE_EXISTS = 20004, 20005, 21003, 22001, 22002
+_KEPT = 4
+"""Connections that are kept open at most."""
+
+
+class Refused(Exception):
+    """A server understood, and said no."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{reason} ({code})")
+        self.code = code
+
+
+class NacosHttp:
+    """Safe to use from several threads. EnvironmentFault when no server answers, UserError when they refuse the user."""
+
+    def __init__(self, servers: Sequence[str], namespace: str, user: str | None, password: str | None) -> None:
+        """`servers` as HOST:PORT. Nothing is asked yet."""
+        self.namespace = namespace
+        self._servers = list(servers)
+        self._user, self._password = user, password
+        self._token: str | None = None
+        self._token_until = 0.0
+        self._idle: list[tuple[str, http.client.HTTPConnection]] = []
+        self._lock = threading.Lock()
+
+    def version(self) -> str:
+        """Of the server that answers."""
+        return str(self._ask("GET", "admin/core/state")["version"])
+
+    def make_namespace(self) -> None:
+        """Creates the namespace where there is none, because Nacos shows nobody what is in a namespace that does not exist.
+
+        A user without the right to look cannot tell, and goes on.
+        """
+        if self.namespace == PUBLIC:
+            return
+        try:
+            self._ask("GET", "admin/core/namespace", namespaceId=self.namespace)
+        except Refused as refused:
+            if refused.code != _NO_NAMESPACE:
+                return
+            self._create_namespace()
+
+    def read(self, key: str) -> tuple[str, int] | None:
+        """A configuration's content, and when it was set: milliseconds of the servers' clock. None where there is none."""
+        try:
+            found = self._ask("GET", "client/cs/config", **self._config(key))
+        except Refused as refused:
+            if refused.code == _NO_CONFIG:
+                return None
+            raise self._fault(f"configuration {key}: {refused}") from refused
+        return str(found["content"] or ""), int(found["lastModified"])
+
+    def publish(self, key: str, content: str, instead_of: str) -> bool:
+        """Sets it where the content there has this MD5 (any, when empty); False where it has another. Needs rights."""
+        try:
+            headers = {"casMd5": instead_of} if instead_of else {}
+            self._ask("POST", "admin/cs/config", headers, content=content, **self._config(key))
+        except Refused as refused:
+            if refused.code == _CONFLICT:
+                return False
+            raise self._fault(f"configuration {key} cannot be set: {refused}") from refused
+        return True
+
+    def remove(self, key: str) -> None:
+        """Needs rights."""
+        try:
+            self._ask("DELETE", "admin/cs/config", **self._config(key))
+        except Refused as refused:
+            raise self._fault(f"configuration {key} cannot be removed: {refused}") from refused
+
+    def instances(self, service: str) -> list[dict[str, Any]]:
+        """Those of a service that are healthy, as Nacos describes them; as they were half a second ago, perhaps."""
+        try:
+            found = self._ask("GET", "client/ns/instance/list", **self._service(service))
+        except Refused as refused:
+            raise self._fault(f"service {service}: {refused}") from refused
+        return [instance for instance in found or [] if instance["healthy"] and instance["enabled"]]
+
+    def enter(self, service: str, ip: str, port: int, metadata: Mapping[str, str]) -> None:
+        """Registers an instance that is to be heard of."""
+        self._instance("POST", service, ip, port, metadata=json.dumps(dict(metadata)))
+
+    def beat(self, service: str, ip: str, port: int) -> bool:
+        """Says that it is still there; False where the server knows nothing of it."""
+        return self._instance("POST", service, ip, port, heartBeat="true")
+
+    def leave(self, service: str, ip: str, port: int) -> None:
+        """Takes it out."""
+        self._instance("DELETE", service, ip, port)
+
+    def close(self) -> None:
+        """Closes what is idle."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for _, connection in idle:
+            connection.close()
+
+    def _instance(self, method: str, service: str, ip: str, port: int, **more: str) -> bool:
+        try:
+            self._ask(
+                method, "client/ns/instance", ip=ip, port=str(port), ephemeral="true", **more, **self._service(service)
+            )
+        except Refused as refused:
+            if refused.code == _NO_INSTANCE:
+                return False
+            raise self._fault(f"service {service}: {refused}") from refused
+        return True
+
+    def _create_namespace(self) -> None:
+        name = self.namespace
+        try:
+            self._ask("POST", "admin/core/namespace", namespaceId=name, namespaceName=name, namespaceDesc="edgebed")
+        except Refused as refused:
+            if refused.code != _NAMESPACE_EXISTS:  # another process was quicker
+                raise UserError(
+                    Problem(
+                        "EDGEBED_COORDINATION",
+                        f"namespace {name!r} does not exist, and cannot be created ({refused})",
+                        f"create it in Nacos, or give {PUBLIC}",
+                    )
+                ) from refused
+
+    def _config(self, key: str) -> dict[str, str]:
+        return {"dataId": key, "groupName": GROUP, "namespaceId": self.namespace}
+
+    def _service(self, service: str) -> dict[str, str]:
+        return {"serviceName": service, "groupName": GROUP, "namespaceId": self.namespace}
+
+    def _fault(self, reason: str) -> EnvironmentFault:
+        return EnvironmentFault(f"Nacos at {','.join(self._servers)}: {reason}")
+
+    def _ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **parameters: str) -> Any:
+        """The data of an answer. Raises Refused with Nacos's code."""
+        for attempt in range(2):
+            status, answer = self._send(method, path, {**(headers or {}), **self._authorization()}, parameters)
+            if status not in (401, 403):
+                break
+            self._token = None  # it may have been given by a server that was started anew
+            if self._user is None or attempt:
+                raise self._no_right(path)
+        if answer["code"] != 0:
+            raise Refused(int(answer["code"]), f"{answer.get('message')}: {answer.get('data')}"[:300])
+        return answer["data"]
+
+    def _no_right(self, path: str) -> Exception:
+        if path.startswith("admin/core/namespace") and self._user is not None:
+            return Refused(403, "no right to namespaces")
+        if self._user is None:
+            found, remedy = "is missing, and Nacos asks for one", "set it and EDGEBED_COORDINATION_PASSWORD"
+        else:
+            found = f"{self._user!r} may not {'write' if 'admin' in path else 'read'} in namespace {self.namespace!r}"
+            remedy = "give this user the right in Nacos, or name another"
+        return UserError(Problem("EDGEBED_COORDINATION_USER", found, remedy))
+
+    def _authorization(self) -> dict[str, str]:
+        if self._user is None:
+            return {}
+        if self._token is None or time.monotonic() > self._token_until:
+            login = {"username": self._user, "password": self._password or ""}
+            status, answer = self._send("POST", "auth/user/login", {}, login)
+            if status in (401, 403):
+                raise UserError(
+                    Problem(
+                        "EDGEBED_COORDINATION_USER",
+                        f"Nacos does not know {self._user!r} with this password",
+                        "mend it or EDGEBED_COORDINATION_PASSWORD",
+                    )
+                )
+            token = answer.get("accessToken")
+            if not token:  # a server that asks nobody who they are
+                return {}
+            self._token, self._token_until = str(token), time.monotonic() + 0.9 * float(answer.get("tokenTtl", 18000))
+        return {"accessToken": self._token}
+
+    def _send(
+        self, method: str, path: str, headers: Mapping[str, str], parameters: Mapping[str, str]
+    ) -> tuple[int, dict[str, Any]]:
+        """Status and document, from the first server that gives one."""
+        reasons = []
+        for server in list(self._servers):
+            try:
+                status, body = self._exchange(server, method, path, headers, urlencode(parameters))
+                answer = json.loads(body) if body else {}
+                if isinstance(answer, dict) and (status in (401, 403) or "code" in answer or "accessToken" in answer):
+                    self._prefer(server)
+                    return status, answer
+                reasons.append(f"{server} answers {status}")
+            except (OSError, http.client.HTTPException) as error:
+                reasons.append(f"{server}: {error or type(error).__name__}")
+            except ValueError:
+                reasons.append(f"{server} answers {status} and no JSON")
+        raise EnvironmentFault(f"Nacos does not answer ({'; '.join(reasons)}); start it, or mend EDGEBED_COORDINATION")
+
+    def _prefer(self, server: str) -> None:
+        if self._servers[0] != server:
+            with self._lock:
+                self._servers = [server, *(other for other in self._servers if other != server)]
+
+    def _exchange(
+        self, server: str, method: str, path: str, headers: Mapping[str, str], form: str
+    ) -> tuple[int, bytes]:
+        target, body = f"/nacos/v3/{path}", None
+        sent = dict(headers)
+        if method == "POST":
+            body, sent["Content-Type"] = form.encode(), "application/x-www-form-urlencoded"
+        elif form:
+            target = f"{target}?{form}"
+        connection = self._take(server)
+        while True:
+            kept = connection is not None
+            connection = connection or http.client.HTTPConnection(server, timeout=TIMEOUT_S)
+            try:
+                connection.request(method, target, body, sent)
+                answer = connection.getresponse()
+                content = answer.read()
+            except (ConnectionError, http.client.BadStatusLine):
+                connection.close()
+                if not kept:
+                    raise
+                connection = None  # the server had closed it meanwhile; once more with a new one
+                continue
+            except BaseException:
+                connection.close()
+                raise
+            self._keep(server, connection, answer.will_close)
+            return answer.status, content
+
+    def _take(self, server: str) -> http.client.HTTPConnection | None:
+        with self._lock:
+            for position, (whose, connection) in enumerate(self._idle):
+                if whose == server:
+                    del self._idle[position]
+                    return connection
+        return None
+
+    def _keep(self, server: str, connection: http.client.HTTPConnection, ended: bool) -> None:
+        with self._lock:
+            if not ended and len(self._idle) < _KEPT:
+                self._idle.append((server, connection))
+                return
+        connection.close()
