@@ -108,7 +108,9 @@ def test_a_change_reaches_everybody_while_a_run_goes_on(testbed, client, tmp_pat
         name, value = SHOWN[key]
         assert (state["values"][name], state["refused"], state["fromCache"]) == (value, None, False)
     later = publish(client, controller, "policies", "defaults: {rda: {coefficient: 2.0}}")
-    print(f"a change of policies was shown by every service after {reached(client, testbed, 'policies', later)[0]:.3f} s")
+    print(
+        f"a change of policies was shown by every service after {reached(client, testbed, 'policies', later)[0]:.3f} s"
+    )
     trainer = testbed["trainer"][1].pid
     assert {os.getpriority(os.PRIO_PROCESS, int(task)) for task in os.listdir(f"/proc/{trainer}/task")} == {15}
 

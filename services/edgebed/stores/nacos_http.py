@@ -215,9 +215,7 @@ class NacosHttp:
                 reasons.append(f"{server}: {error or type(error).__name__}")
             except ValueError:
                 reasons.append(f"{server} answers {status} and no JSON")
-        raise EnvironmentFault(
-            f"Nacos does not answer ({'; '.join(reasons)}); start it, or mend EDGEBED_COORDINATION"
-        )
+        raise EnvironmentFault(f"Nacos does not answer ({'; '.join(reasons)}); start it, or mend EDGEBED_COORDINATION")
 
     def _prefer(self, server: str) -> None:
         if self._servers[0] != server:

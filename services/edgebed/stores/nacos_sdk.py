@@ -160,7 +160,11 @@ class NacosSdk:
         else:  # any address does: a connection holds the instances of a service together
             await naming.deregister_instance(
                 self._sdk.DeregisterInstanceParam(
-                    service_name=service, group_name=GROUP, ip="0.0.0.0", port=1, ephemeral=True  # noqa: S104
+                    service_name=service,
+                    group_name=GROUP,
+                    ip="0.0.0.0",
+                    port=1,
+                    ephemeral=True,  # noqa: S104
                 )
             )
 

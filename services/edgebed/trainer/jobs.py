@@ -19,7 +19,7 @@ from edgebed.experiment.files import canonical
 from edgebed.live.documents import TrainerSettings
 from edgebed.live.in_use import InUse
 from edgebed.stores.artefacts import ArtefactStore
-from edgebed.stores.patience import PatientArtefacts
+from edgebed.stores.patience import LIMIT_S, PatientArtefacts
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.trainer.lessons import Lessons, Measured, UnknownCourse
 from edgebed.trainer.requests import Job as Request
@@ -108,10 +108,14 @@ class Trainer:
         folder: Path,
         device: str = "cpu",
         settings: InUse[TrainerSettings] | None = None,
+        away_s: float = LIMIT_S,
     ) -> None:
-        """`folder` keeps checkpoints; it must outlive the process. `settings` may change while it runs."""
+        """`folder` keeps checkpoints; it must outlive the process. `settings` may change while it runs.
+
+        The artefacts may be away for `away_s`.
+        """
         self._settings = settings or InUse(TrainerSettings)
-        self._lessons = Lessons(PatientArtefacts(artefacts, self._pause), folder, device)
+        self._lessons = Lessons(PatientArtefacts(artefacts, self._pause, away_s), folder, device)
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._current: Job | None = None
