@@ -179,9 +179,7 @@ def test_an_instance_that_others_registered_is_found(server, namespace, opened):
     )
     coordinator = opened(True)
     _until(lambda: coordinator.instances("trainer"))
-    assert coordinator.instances("trainer") == [
-        Instance("trainer", "10.0.0.9:80", "http://10.0.0.9:80", {"zone": "a"})
-    ]
+    assert coordinator.instances("trainer") == [Instance("trainer", "10.0.0.9:80", "http://10.0.0.9:80", {"zone": "a"})]
 
 
 @both
@@ -190,7 +188,13 @@ def test_the_probe_says_what_it_found(server, namespace, opened, light):
     said = opened(light).probe()
     assert said.startswith("Nacos 3.")
     assert namespace in said
-    _until(lambda: not server.ask("GET", "admin/cs/config/list", namespaceId=namespace, pageNo=1, pageSize=9)["data"]["pageItems"])
+    _until(
+        lambda: (
+            not server.ask("GET", "admin/cs/config/list", namespaceId=namespace, pageNo=1, pageSize=9)["data"][
+                "pageItems"
+            ]
+        )
+    )
 
 
 @both

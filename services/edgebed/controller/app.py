@@ -10,8 +10,10 @@ from fastapi import FastAPI, Response
 from edgebed.controller.api import experiment_routes
 from edgebed.controller.configuration import Desk, check, configuration_routes
 from edgebed.controller.experiments import Experiments
+from edgebed.controller.files import file_routes
 from edgebed.controller.ingest import RECORDS_PATH, Ingest, ingest_routes
 from edgebed.controller.metrics import ControllerCollector
+from edgebed.controller.page.routes import page_routes
 from edgebed.controller.registry import HEARTBEATS_PATH, Waiting, heartbeat_routes, registry_routes
 from edgebed.live.documents import ControllerSettings
 from edgebed.live.in_use import InUse
@@ -60,6 +62,8 @@ def create_app(parts: Parts, closing: asyncio.Event) -> FastAPI:
     app.include_router(configuration_routes(parts.desk, parts.state))
     app.include_router(registry_routes(parts.coordinator, parts.waiting, check))
     app.include_router(experiment_routes(parts.experiments, closing, parts.settings))
+    app.include_router(file_routes(parts.experiments))
+    app.include_router(page_routes())
     describe(app, RECORDS_PATH, HEARTBEATS_PATH)
     return app
 

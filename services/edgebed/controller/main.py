@@ -10,6 +10,7 @@ from edgebed.controller.configuration import Desk, check_policies
 from edgebed.controller.directory import Directory
 from edgebed.controller.experiments import Experiments, Services
 from edgebed.controller.ingest import Ingest
+from edgebed.controller.page.routes import OPEN_PATHS
 from edgebed.controller.registry import Waiting
 from edgebed.controller.remote import Caller
 from edgebed.live.documents import ControllerSettings, Policies
@@ -59,7 +60,7 @@ async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | N
         hot_routes(parts),
         sock or (settings.host, settings.port),
         token=settings.token,
-        open_paths=frozenset({"/healthz"}),
+        open_paths=frozenset({"/healthz"}) | OPEN_PATHS,
     )
     await server.start()
     member.join(coordinator, desk.open)
