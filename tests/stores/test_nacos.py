@@ -132,7 +132,8 @@ def test_a_change_arrives_soon(opened, light, record_property):
 
 def test_pushes_replace_looking(opened, monkeypatch):
     """Once the SDK listens, a change comes by its connection, long before the next look."""
-    coordinator, told = opened(), queue.Queue()
+    coordinator = opened()
+    told: queue.Queue[Entry] = queue.Queue()
     monkeypatch.setattr(nacos_watches, "SLOW_S", 3600.0)
     monkeypatch.setattr(nacos_watches, "QUICK_S", 0.0)
     coordinator.publish("trainer", "0")
@@ -179,9 +180,7 @@ def test_an_instance_that_others_registered_is_found(server, namespace, opened):
     )
     coordinator = opened(True)
     _until(lambda: coordinator.instances("trainer"))
-    assert coordinator.instances("trainer") == [
-        Instance("trainer", "10.0.0.9:80", "http://10.0.0.9:80", {"zone": "a"})
-    ]
+    assert coordinator.instances("trainer") == [Instance("trainer", "10.0.0.9:80", "http://10.0.0.9:80", {"zone": "a"})]
 
 
 @both
@@ -190,7 +189,13 @@ def test_the_probe_says_what_it_found(server, namespace, opened, light):
     said = opened(light).probe()
     assert said.startswith("Nacos 3.")
     assert namespace in said
-    _until(lambda: not server.ask("GET", "admin/cs/config/list", namespaceId=namespace, pageNo=1, pageSize=9)["data"]["pageItems"])
+    _until(
+        lambda: (
+            not server.ask("GET", "admin/cs/config/list", namespaceId=namespace, pageNo=1, pageSize=9)["data"][
+                "pageItems"
+            ]
+        )
+    )
 
 
 @both

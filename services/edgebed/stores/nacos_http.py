@@ -61,7 +61,7 @@ class NacosHttp:
             return True
         try:
             if not self._has_namespace():
-                self._ask("POST", "admin/core/namespace", namespaceId=name, namespaceName=name, namespaceDesc="edgebed")
+                self._ask("POST", "admin/core/namespace", {"namespaceId": name, "namespaceName": name})
         except Refused as refused:
             if refused.code == _FORBIDDEN:
                 found, remedy = f"namespace {name!r} does not exist", f"create it in Nacos, or give {PUBLIC}"
@@ -72,7 +72,7 @@ class NacosHttp:
     def read(self, key: str) -> tuple[str, int] | None:
         """A configuration's content, and when it was set: milliseconds of the servers' clock. None where there is none."""
         try:
-            found = self._ask("GET", "client/cs/config", **self._config(key))
+            found = self._ask("GET", "client/cs/config", self._config(key))
         except Refused as refused:
             if refused.code == _NO_CONFIG:
                 return None
@@ -83,7 +83,7 @@ class NacosHttp:
         """Sets it where the content there has this MD5 (any, when empty); False where it has another. Needs rights."""
         try:
             headers = {"casMd5": instead_of} if instead_of else {}
-            self._ask("POST", "admin/cs/config", headers, content=content, **self._config(key))
+            self._ask("POST", "admin/cs/config", {**self._config(key), "content": content}, headers)
         except Refused as refused:
             if refused.code == _CONFLICT:
                 return False
@@ -93,14 +93,14 @@ class NacosHttp:
     def remove(self, key: str) -> None:
         """Needs rights."""
         try:
-            self._ask("DELETE", "admin/cs/config", **self._config(key))
+            self._ask("DELETE", "admin/cs/config", self._config(key))
         except Refused as refused:
             raise self._fault(f"configuration {key} cannot be removed: {refused}") from refused
 
     def instances(self, service: str) -> list[dict[str, Any]]:
         """Those of a service that are healthy, as Nacos describes them; as they were half a second ago, perhaps."""
         try:
-            found = self._ask("GET", "client/ns/instance/list", **self._service(service))
+            found = self._ask("GET", "client/ns/instance/list", self._service(service))
         except Refused as refused:
             raise self._fault(f"service {service}: {refused}") from refused
         return [instance for instance in found or [] if instance["healthy"] and instance["enabled"]]
@@ -125,10 +125,9 @@ class NacosHttp:
             connection.close()
 
     def _instance(self, method: str, service: str, ip: str, port: int, **more: str) -> bool:
+        parameters = {**self._service(service), "ip": ip, "port": str(port), "ephemeral": "true", **more}
         try:
-            self._ask(
-                method, "client/ns/instance", ip=ip, port=str(port), ephemeral="true", **more, **self._service(service)
-            )
+            self._ask(method, "client/ns/instance", parameters)
         except Refused as refused:
             if refused.code == _NO_INSTANCE:
                 return False
@@ -138,7 +137,7 @@ class NacosHttp:
     def _has_namespace(self) -> bool:
         """True as well where this user may not know."""
         try:
-            self._ask("GET", "admin/core/namespace", namespaceId=self.namespace)
+            self._ask("GET", "admin/core/namespace", {"namespaceId": self.namespace})
         except Refused as refused:
             if refused.code not in (_NO_NAMESPACE, _FORBIDDEN):
                 raise
@@ -154,10 +153,16 @@ class NacosHttp:
     def _fault(self, reason: str) -> EnvironmentFault:
         return EnvironmentFault(f"Nacos at {','.join(self._servers)}: {reason}")
 
-    def _ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **parameters: str) -> Any:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
         """The data of an answer. Raises Refused with Nacos's code."""
         for attempt in range(2):
-            status, answer = self._send(method, path, {**(headers or {}), **self._authorization()}, parameters)
+            status, answer = self._send(method, path, {**(headers or {}), **self._authorization()}, parameters or {})
             if status not in (401, 403):
                 break
             self._token = None  # it may have been given by a server that was started anew
@@ -215,9 +220,7 @@ class NacosHttp:
                 reasons.append(f"{server}: {error or type(error).__name__}")
             except ValueError:
                 reasons.append(f"{server} answers {status} and no JSON")
-        raise EnvironmentFault(
-            f"Nacos does not answer ({'; '.join(reasons)}); start it, or mend EDGEBED_COORDINATION"
-        )
+        raise EnvironmentFault(f"Nacos does not answer ({'; '.join(reasons)}); start it, or mend EDGEBED_COORDINATION")
 
     def _prefer(self, server: str) -> None:
         if self._servers[0] != server:

@@ -1,4 +1,4 @@
-"""What holds the registrations of a process in Nacos and tells of changes: the SDK's connections, or `LightLine`'s questions."""
+"""What holds a process's registrations in Nacos and tells of changes: the SDK's connections, or `LightLine`'s questions."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -85,7 +85,8 @@ class LightLine:
 
     def stands(self, service: str, who: str, registrations: Mapping[str, Registration]) -> bool:
         """As in `Line`; what repeats the registrations."""
-        if not all([self._http.beat(service, one.ip, one.port) for one in registrations.values()]):
+        known = [self._http.beat(service, one.ip, one.port) for one in registrations.values()]
+        if not all(known):
             return False
         now = time.monotonic()
         if now < self._looked.get(service, -LOOK_S) + LOOK_S:
