@@ -17,6 +17,11 @@ PREFIX = "EDGEBED_"
 SERVICES = ("controller", "edge-node", "task-generator", "trainer")
 _PORTS = {"controller": 8080, "edge-node": 8081, "task-generator": 8082, "trainer": 8083}
 
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
+"""Hosts to listen on that are no address for others."""
+PASSED_ON = ("TASK_LOG", "ARTEFACTS", "COORDINATION", "LOG_LEVEL")
+"""How the names of those settings begin that `edgebed run` passes on to the services that it starts."""
+
 
 class SettingsError(ValueError):
     """A setting that is missing, unknown or not allowed; the message names variable, value and remedy."""
@@ -42,7 +47,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("HOST", SERVICES, "127.0.0.1", "address to listen on", "0.0.0.0"),  # noqa: S104  # an example
     Setting("PORT", SERVICES, "8080 to 8083", "port to listen on; by default one of its own for each service", "8080"),
     Setting(
-        "ADVERTISE", SERVICES, "http://HOST:PORT", "under which address others reach this service", "http://node-3:8081"
+        "ADVERTISE",
+        SERVICES,
+        "http://HOST:PORT",
+        "under which address others reach this service; where HOST is every address, the host's name by default",
+        "http://node-3:8081",
     ),
     Setting("TOKEN", SERVICES, None, "shared secret; when set, every request must bear it", "b1946ac9", secret=True),
     Setting(
@@ -155,7 +164,8 @@ def read_settings(service: str, environment: Mapping[str, str], hostname: str = 
     port = _port(found.get("PORT"), _PORTS[service], problems)
     controller = _address("CONTROLLER", found.get("CONTROLLER"), problems)
     host = found.get("HOST", "127.0.0.1")
-    advertise = _address("ADVERTISE", found.get("ADVERTISE"), problems) or f"http://{host}:{port}"
+    reached = hostname if host in EVERYWHERE else host
+    advertise = _address("ADVERTISE", found.get("ADVERTISE"), problems) or f"http://{reached}:{port}"
     level = found.get("LOG_LEVEL", "warning").lower()
     if level not in ("debug", "info", "warning", "error"):
         problems.append(f"{PREFIX}LOG_LEVEL: {level!r} is not allowed; give debug, info, warning or error")
@@ -180,6 +190,49 @@ def read_settings(service: str, environment: Mapping[str, str], hostname: str = 
         runs=Path(found.get("RUNS", "runs")),
         log_level=level,
     )
+
+
+def read_settings_file(path: Path) -> dict[str, str]:
+    """The variables of a file of NAME=value lines, as containers and shells read them. Raises SettingsError."""
+    found: dict[str, str] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise SettingsError(f"{path}: cannot be read ({reason}); give a file of NAME=value lines") from error
+    for number, line in enumerate(lines, 1):
+        content = line.strip()
+        if not content or content.startswith("#"):
+            continue
+        name, equals, value = content.removeprefix("export ").partition("=")
+        if not equals or not name.strip().startswith(PREFIX):
+            raise SettingsError(f"{path}:{number}: {content.split('=')[0]!r} is no setting; give EDGEBED_NAME=value")
+        value = value.strip()
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        found[name.strip()] = value
+    return found
+
+
+def settings_of_run(environment: Mapping[str, str], file: Path | None = None) -> dict[str, str]:
+    """What a run on processes passes on to its services: which stores to use. A variable goes before the file.
+
+    Raises SettingsError for one that is wrong, and for one in the file that the run sets itself.
+    """
+    given = {} if file is None else read_settings_file(file)
+    own = [name for name in given if not _is_passed_on(name) and name.removesuffix("_FILE") in _ALL]
+    if own:
+        raise SettingsError(f"{file}: {', '.join(own)} is set by the run itself; remove it")
+    given |= {name: value for name, value in environment.items() if _is_passed_on(name)}
+    read_settings("controller", given)
+    return given
+
+
+_ALL = frozenset(PREFIX + setting.name for setting in SETTINGS)
+
+
+def _is_passed_on(name: str) -> bool:
+    return name.removesuffix("_FILE") in _ALL and name.removeprefix(PREFIX).startswith(PASSED_ON)
 
 
 def _port(value: str | None, default: int, problems: list[str]) -> int:

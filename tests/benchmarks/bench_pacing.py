@@ -11,6 +11,7 @@ import asyncio
 import multiprocessing
 import os
 import random
+import statistics
 import struct
 import time
 from multiprocessing.connection import Connection
@@ -24,11 +25,14 @@ from edgebed.emulation.priority import take_priority
 from edgebed.wire.client import Peer
 from edgebed.wire.routes import HotRoutes
 from edgebed.wire.server import serve
-from tests.benchmarks.result import Result, limit
+from tests.benchmarks.result import Result, limit, stolen_s
 
 LINKS = 10
 TRANSFERS = 60
 """Per link; about four seconds."""
+RUNS, KEPT = 9, 3
+"""On a virtual machine the host takes processors away for milliseconds, in which no process can be on time. So of several
+runs those count from which it took least, whatever their errors."""
 RATES_MBPS = (10.0, 40.0)
 SIZES_KB = (500, 2500)
 _HEAD = struct.Struct("<I")
@@ -155,7 +159,13 @@ def _burn_half_a_core() -> None:
 
 def bench_pacing() -> list[Result]:
     """The bars, as nodes run; and what remains when somebody else needs half a core, with precedence and without."""
-    errors = measure(first=True)
+    runs: list[tuple[float, Errors]] = []
+    for seed in range(1, RUNS + 1):
+        before = stolen_s()
+        errors = measure(seed, first=True)
+        runs.append((stolen_s() - before, errors))
+        print(f"pacing, run {seed}: {_shown(errors)}; {1000 * runs[-1][0]:.0f} ms stolen by the host")
+    kept = [errors for _, errors in sorted(runs, key=lambda run: run[0])[:KEPT]]
     context = multiprocessing.get_context("spawn")
     other = context.Process(target=_burn_half_a_core, daemon=True)
     other.start()
@@ -166,6 +176,8 @@ def bench_pacing() -> list[Result]:
         other.kill()
         other.join()
     return [
-        limit("pacing, 10 links at 10-40 MB/s: error p50", "%", _quantile(errors, 0.5), 0.3),
-        limit("pacing, 10 links at 10-40 MB/s: error p99", "%", _quantile(errors, 0.99), 2.0),
+        limit(
+            "pacing, 10 links at 10-40 MB/s: error p50", "%", statistics.median(_quantile(e, 0.5) for e in kept), 0.3
+        ),
+        limit("pacing, 10 links at 10-40 MB/s: error p99", "%", statistics.median(_quantile(e, 0.99) for e in kept), 2),
     ]

@@ -27,7 +27,7 @@ from edgebed.systems.cooperative.rules import Rules
 from edgebed.systems.cooperative.setups import TESTBED
 from edgebed.wire.client import Peer
 from edgebed.wire.generated import testbed_pb2 as pb
-from tests.benchmarks.result import Result, at_least, limit
+from tests.benchmarks.result import Result, at_least, compare, limit, stolen_s
 
 RATE = 20_000
 """Records a second."""
@@ -85,32 +85,56 @@ def _replayed(name: str, cases: list[Case]) -> list[Result]:
 
 
 def bench_log_beside_an_experiment() -> list[Result]:
-    """Twenty thousand records a second into the log while ten nodes play: what is stored, and what becomes of the links."""
+    """Twenty thousand records a second into the log while ten nodes play: what is stored, and what becomes of the links.
+
+    Of five pairs, without the records and with them, the three from which the machine's host took least processor time.
+    """
+    pairs = []
+    for number in range(1, 6):
+        before = stolen_s()
+        without = np.percentile(_play(0)[1], (50, 99))
+        stored_per_s, errors = _play(RATE)
+        beside = np.percentile(errors, (50, 99))
+        pairs.append((stolen_s() - before, stored_per_s, without, beside))
+        print(
+            f"log beside ten nodes, pair {number}: p50 {without[0]:.3g} %, then {beside[0]:.3g} %; p99 {without[1]:.3g} %, "
+            f"then {beside[1]:.3g} %; {1000 * pairs[-1][0]:.0f} ms stolen by the host"
+        )
+    kept = sorted(pairs, key=lambda pair: pair[0])[:3]
+    without = np.median([pair[2] for pair in kept], axis=0)
+    beside = np.median([pair[3] for pair in kept], axis=0)
+    return [
+        at_least("records stored while ten nodes play", "1/s", min(pair[1] for pair in kept), 0.98 * RATE),
+        limit("pacing of ten nodes meanwhile: error p50", "%", float(beside[0]), 0.3),
+        limit("pacing of ten nodes meanwhile: error p99", "%", float(beside[1]), 2),
+        compare("the same p99 against that without records", "%", float(beside[1]), float(without[1]), 0.8),
+    ]
+
+
+def _play(rate: int) -> tuple[float, list[float]]:
+    """Records stored a second while so many are sent, and the error of each transfer's length in percent."""
     cases = [testbed_case(10, seed) for seed in (1, 2, 3, 4)]
     with tempfile.TemporaryDirectory() as folder, Stand(Path(folder), 10) as stand:
         context = multiprocessing.get_context("spawn")
         stop = context.Event()
-        load = context.Process(target=_send_records, args=(stand.log_address, RATE, stop))
-        load.start()
-        while stand.writer.stored == 0:
-            time.sleep(0.05)
+        load = context.Process(target=_send_records, args=(stand.log_address, rate, stop))
+        if rate:
+            load.start()
+            while stand.writer.stored == 0:
+                time.sleep(0.05)
         stored, begin = stand.writer.stored, time.perf_counter()
         errors: list[float] = []
         for case in cases:
             log = stand.play(case)
             moved = ~np.isnan(log.received_s)
-            rate = case.network.link_rate_bits_per_s[log.source[moved], log.destination[moved]]
-            wanted = log.size_bits[moved] / rate
+            link_rate = case.network.link_rate_bits_per_s[log.source[moved], log.destination[moved]]
+            wanted = log.size_bits[moved] / link_rate
             errors += (100 * np.abs(log.transmission_s[moved] - wanted) / wanted).tolist()
         stored_per_s = (stand.writer.stored - stored) / (time.perf_counter() - begin)
-        stop.set()
-        load.join()
-    p50, p99 = np.percentile(errors, (50, 99))
-    return [
-        at_least("records stored while ten nodes play", "1/s", stored_per_s, 0.98 * RATE),
-        limit("pacing of ten nodes meanwhile: error p50", "%", float(p50), 0.3),
-        limit("pacing of ten nodes meanwhile: error p99", "%", float(p99), 2),
-    ]
+        if rate:
+            stop.set()
+            load.join()
+    return stored_per_s, errors
 
 
 def _send_records(address: str, rate: int, stop: Any) -> None:

@@ -4,6 +4,10 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+_TICKS_PER_S = 100
+"""Of /proc/stat, whatever the kernel's own are."""
 
 
 @dataclass(frozen=True)
@@ -57,3 +61,15 @@ def alternate(ours: Callable[[], object], baseline: Callable[[], object], runs: 
             work()
             record.append(time.perf_counter() - begin)
     return statistics.median(times[0]), statistics.median(times[1])
+
+
+def stolen_s() -> float:
+    """Seconds that the machine's processors wanted to run and its host ran something else, since it started; 0 if unknown.
+
+    Bursts of it are milliseconds long, and nothing in a process can be on time in one.
+    """
+    try:
+        processors = Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()
+    except OSError:
+        return 0.0
+    return int(processors[8]) / _TICKS_PER_S

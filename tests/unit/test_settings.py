@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from edgebed.settings import SettingsError, read_settings
+from edgebed.settings import SettingsError, read_settings, settings_of_run
 
 
 def test_without_variables_every_service_listens_on_a_port_of_its_own():
@@ -14,6 +14,11 @@ def test_without_variables_every_service_listens_on_a_port_of_its_own():
     assert len({settings.port for settings in found.values()}) == 4
     assert found["edge-node"].advertise == "http://127.0.0.1:8081"
     assert found["controller"].token is None
+
+
+def test_who_listens_everywhere_is_reached_by_the_hosts_name():
+    settings = read_settings("edge-node", {"EDGEBED_HOST": "0.0.0.0"}, "node-3")
+    assert settings.advertise == "http://node-3:8081"
 
 
 def test_a_secret_comes_from_a_file_and_is_never_shown(tmp_path):
@@ -46,3 +51,34 @@ def test_a_wrong_setting_is_refused_with_its_name_and_remedy(environment, expect
 
 def test_variables_of_tests_and_of_other_programs_are_nobodys_settings():
     assert read_settings("trainer", {"EDGEBED_TEST_MYSQL_URL": "x", "PATH": "/bin"}).port == 8083
+
+
+def test_a_run_passes_on_which_stores_to_use(tmp_path):
+    """From a file and the environment, which goes first; what else is in the environment is not the run's."""
+    file = tmp_path / "middleware.env"
+    file.write_text(
+        "# servers\n\nEDGEBED_TASK_LOG='mysql+pymysql://edgebed@mysql/edgebed'\n"
+        "export EDGEBED_ARTEFACTS=webhdfs://edgebed@namenode:9870/edgebed\n"
+    )
+    environment = {"EDGEBED_ARTEFACTS": "file:here", "EDGEBED_PORT": "1", "EDGEBED_LOG_LEVEL": "info"}
+    assert settings_of_run(environment, file) == {
+        "EDGEBED_TASK_LOG": "mysql+pymysql://edgebed@mysql/edgebed",
+        "EDGEBED_ARTEFACTS": "file:here",
+        "EDGEBED_LOG_LEVEL": "info",
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("EDGEBED_TASK_LGO=x", "EDGEBED_TASK_LGO: is unknown; did you mean EDGEBED_TASK_LOG?"),
+        ("EDGEBED_PORT=1", "EDGEBED_PORT is set by the run itself; remove it"),
+        ("MYSQL=x", "middleware.env:1: 'MYSQL' is no setting; give EDGEBED_NAME=value"),
+        ("EDGEBED_TOKEN_FILE=x", "EDGEBED_TOKEN_FILE is set by the run itself; remove it"),
+    ],
+)
+def test_a_wrong_file_of_settings_is_refused(tmp_path, content, expected):
+    file = tmp_path / "middleware.env"
+    file.write_text(content)
+    with pytest.raises(SettingsError, match=re.escape(expected)):
+        settings_of_run({}, file)

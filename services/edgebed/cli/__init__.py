@@ -5,6 +5,8 @@ import what they need when they run, so that help and mistakes answer at once.
 
     app        the commands
     plan       an experiment before it runs
+    settings   which servers to use
+    doctor     whether they, and this machine, are fit for it
     guard      errors to messages and exit codes
     progress   bars with rate and remaining time
     tables     results as a table

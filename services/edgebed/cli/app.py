@@ -27,6 +27,10 @@ app = typer.Typer(
 )
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="an experiment's YAML file", show_default=False)]
+Settings = Annotated[
+    Path | None,
+    typer.Option(help="servers to use, as EDGEBED_NAME=value lines (docs/stores.md); variables go before it"),
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON for programs on standard output")]
 
 
@@ -47,6 +51,7 @@ def run(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="the controller's, with --backend processes; any free one if 0")
     ] = 0,
+    settings: Settings = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment and write results.json, figures and a report.
@@ -59,6 +64,8 @@ def run(
 
         edgebed run deploy/experiments/testbed-quick.yaml --backend processes
 
+        edgebed run deploy/experiments/testbed.yaml --backend processes --settings deploy/settings/middleware.env
+
         edgebed run mine.yaml --json | jq '.methods.o2o.successRate.mean'
     """
     with guarded(resume=True):
@@ -70,10 +77,12 @@ def run(
         folder = output or Path("runs") / experiment.name
         if experiment.spec.backend == "processes":
             from edgebed.cli.live import LiveView
+            from edgebed.cli.settings import stores_of
             from edgebed.processes.run import run_on_processes
 
+            stores = stores_of(settings)
             with LiveView() as view:
-                results = run_on_processes(experiment, folder, view, port=port)
+                results = run_on_processes(experiment, folder, view, port=port, settings=stores)
         else:
             from edgebed.cli.progress import RichProgress
             from edgebed.runner.run import run_experiment
@@ -209,6 +218,18 @@ def schema() -> None:
         _print_json(experiment_schema())
 
 
+@app.command()
+def crd() -> None:
+    """Print the CustomResourceDefinition that lets a Kubernetes cluster take experiments.
+
+    edgebed crd | kubectl apply --server-side -f -
+    """
+    with guarded():
+        from edgebed.experiment.crd import manifest
+
+        print(manifest(), end="")
+
+
 class Measurable(StrEnum):
     """Applications whose tasks have costs to measure."""
 
@@ -239,6 +260,29 @@ def calibrate(
             print(line)
 
 
+@app.command()
+def doctor(settings: Settings = None, as_json: Json = False) -> None:
+    """Check every configured server, and this machine, before a run starts.
+
+    edgebed doctor
+
+    edgebed doctor --settings deploy/settings/middleware.env
+    """
+    with guarded():
+        from rich.console import Console
+
+        from edgebed.cli.doctor import document, show
+        from edgebed.cli.settings import stores_of
+        from edgebed.processes.doctor import examine
+
+        findings = list(examine(stores_of(settings)))
+        if as_json:
+            _print_json(document(findings))
+        works = show(findings, Console(stderr=as_json))
+        if not works:
+            raise typer.Exit(3)
+
+
 class ServiceName(StrEnum):
     """What `serve` can start."""
 
@@ -267,6 +311,50 @@ def serve(service: Annotated[ServiceName, typer.Argument(help="which service")])
             raise UserError(Problem("", str(error), "")) from error
         except OSError as error:
             raise EnvironmentFault(f"{service}: cannot listen ({error.strerror or error}); set EDGEBED_PORT") from error
+
+
+@app.command()
+def configuration(
+    key: Annotated[
+        str | None, typer.Argument(help="controller, edge-node, task-generator, trainer or policies")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="what to publish, in YAML or JSON; - for standard input")
+    ] = None,
+    controller: Annotated[
+        str | None, typer.Option(help="its address; EDGEBED_CONTROLLER, or http://127.0.0.1:8080, if not given")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what services can be told while they run, and who has which version in use; or publish it.
+
+    What can be changed is in docs/settings.md. A text that nobody could use is refused before it is published.
+
+        edgebed configuration
+
+        edgebed configuration edge-node > edge-node.yaml
+
+        edgebed configuration edge-node edge-node.yaml --controller http://127.0.0.1:8080
+    """
+    with guarded():
+        from rich.console import Console
+
+        from edgebed.cli.configuration import overview, publish, table, text_of
+
+        if key is None:
+            found = overview(controller)
+            if as_json:
+                _print_json(found)
+                return
+            Console().print(table(found))
+            for one in found["away"]:
+                print(f"{one['service']} {one['name']} does not answer: {one['reason']}")
+        elif file is None:
+            text = text_of(controller, key)
+            _print_json({"key": key, "text": text}) if as_json else print(text, end="")
+        else:
+            entry = publish(controller, key, file)
+            _print_json(entry) if as_json else print(f"{key} is published in version {entry['version']}")
 
 
 def _print_json(value: Any) -> None:

@@ -18,6 +18,7 @@ phases an experiment has (`runner`), how a policy is learned (the trainer), what
     fidelity      an evaluation against the simulator, task by task
     teachers      the trainer as the runner sees it
     phases        all phases of an experiment
+    publication   what a finished experiment leaves for others
     checks        an experiment before it runs
     status        how far it is, for people
     experiments   which experiments there are; the thread that runs one

@@ -10,27 +10,32 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgebed.controller.checks import checked
 from edgebed.controller.directory import Directory, Stopped
-from edgebed.controller.fleet import LOSS_S
 from edgebed.controller.ingest import Ingest
 from edgebed.controller.phases import run_phases
+from edgebed.controller.publication import publish_results
 from edgebed.controller.remote import Caller
-from edgebed.controller.status import Status
+from edgebed.controller.status import Status, remaining_s
+from edgebed.controller.steps import planned_episodes, step_of
 from edgebed.controller.teachers import Teachers
 from edgebed.controller.testbed import Testbed
+from edgebed.experiment.defaults import Defaults, filled
 from edgebed.experiment.errors import EdgebedError
 from edgebed.experiment.files import canonical, faults, write_atomically
-from edgebed.experiment.folder import SPECIFICATION, RunFolder, open_run_folder
+from edgebed.experiment.folder import SPECIFICATION, RunFolder, open_run_folder, recorded_defaults
 from edgebed.experiment.reading import load
+from edgebed.live.documents import ControllerSettings, Policies
+from edgebed.live.in_use import InUse
 from edgebed.runner.units import VERSIONS
 from edgebed.stores.artefacts import ArtefactStore
 from edgebed.stores.task_log import TaskLogStore
 from edgebed.systems.cooperative.errors import ModelError
+from edgebed.systems.cooperative.rules import Horizon
 
 STATE = "controller.json"
 LIVE = "live.json"
@@ -57,8 +62,12 @@ class Services:
     address: str
     """Of this controller, for the nodes."""
     token: str | None = None
-    loss_s: float = LOSS_S
-    """How long a node may be silent before it counts as lost."""
+    loss_s: float | None = None
+    """How long a node may be silent before it counts as lost, where that is not what the settings say."""
+    settings: InUse[ControllerSettings] = field(default_factory=lambda: InUse(ControllerSettings))
+    """May change while it runs."""
+    policies: InUse[Policies] = field(default_factory=lambda: InUse(Policies))
+    """What an experiment that is taken gets where it leaves parameters open."""
 
 
 class Running:
@@ -69,6 +78,7 @@ class Running:
         self.stop, self.asked = threading.Event(), False
         """`asked`: somebody asked for this experiment to stop, so it does not go on by itself."""
         self.status = Status(folder.experiment.rules().horizon, self.stop, folder.path / LIVE)
+        self.planned = planned_episodes(folder.experiment)
         self.testbed: Testbed | None = None
         self.thread: threading.Thread | None = None
         self._version_lock = threading.Lock()
@@ -93,12 +103,22 @@ class Running:
         """Everything that people want to know, as JSON."""
         testbed = self.testbed
         states, lost = ([], {}) if testbed is None else (testbed.states(), testbed.lost())
-        return {**summary(self.name, self.state), **self.status.document(states, lost)}
+        found = {**summary(self.name, self.state), **self.status.document(states, lost)}
+        running, known = found["state"] == "running", found["episodesKnown"]
+        return {
+            **found,
+            "step": step_of(found["phase"], found["state"]),
+            "episodesPlanned": self.planned,
+            "remainingSeconds": remaining_s(known, self.planned, found["secondsPerEpisode"]) if running else None,
+        }
 
 
 def summary(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
     """A line of the list of experiments."""
-    return {"name": name, **{key: state.get(key) for key in ("run", "state", "reason", "startedAt", "endedAt")}}
+    return {
+        "name": name,
+        **{key: state.get(key) for key in ("run", "state", "reason", "startedAt", "endedAt", "artefact")},
+    }
 
 
 class Experiments:
@@ -121,13 +141,22 @@ class Experiments:
         """
         metadata = document.get("metadata")
         place = name or str(metadata.get("name") if isinstance(metadata, Mapping) else None)
-        experiment = checked(document, self._runs / place)
+        path = self._runs / place
+        defaults = self._defaults(path)
+        experiment = checked(document, path, defaults)
         with self._lock:
             there = self._known.get(place)
-            if there is not None and there.state["state"] == "running" and there.folder.experiment == experiment:
+            as_run = filled(experiment, defaults)
+            if there is not None and there.state["state"] == "running" and there.folder.experiment == as_run:
                 return there
             self._mind_others()
-            return self._start(open_run_folder(self._runs / place, experiment, VERSIONS))
+            return self._start(open_run_folder(path, experiment, VERSIONS, defaults))
+
+    def _defaults(self, path: Path) -> Defaults:
+        """Parameters of policies for what a specification leaves open: those of now, or those that the run began with."""
+        if _read(path / STATE):  # it was taken before
+            return recorded_defaults(path) or {}
+        return recorded_defaults(path) or self._services.policies.values.defaults
 
     def resume(self) -> Running | None:
         """Goes on with the experiment that was running when the controller ended; the oldest, if there are several."""
@@ -156,8 +185,24 @@ class Experiments:
         running = self._known.get(name)
         if running is not None:
             return running.document()
-        state = _read(self._runs / name / STATE) if "/" not in name else {}
-        return summary(name, state) if state else None
+        folder = self.folder(name)
+        if folder is None:
+            return None
+        state = _read(folder / STATE)
+        # Of one that another controller ran, what was kept: its episodes.
+        kept = Status(Horizon.DRAIN, threading.Event(), folder / LIVE).document([], {})
+        past = {key: kept[key] for key in ("methods", "episodesKnown", "lateEpisodes", "lostTasks", "reliable")}
+        return {**summary(name, state), **past, "step": step_of(None, str(state["state"]))}
+
+    def folder(self, name: str) -> Path | None:
+        """Where an experiment's files are; None when there is none of that name."""
+        path = self._runs / name
+        return path if path.parent == self._runs and _read(path / STATE) else None
+
+    def live(self) -> list[Running]:
+        """Those that run, and the last one that did; the oldest first."""
+        known = list(self._known.values())
+        return [one for one in known if one.state["state"] == "running" or one is known[-1]]
 
     @property
     def current(self) -> Running | None:
@@ -209,6 +254,8 @@ class Experiments:
             next_version=running.next_version,
             stop=running.stop,
             on_node_loss=folder.experiment.spec.on_node_loss,
+            settings=services.settings,
+            on_model_refused=folder.experiment.spec.on_model_refused,
             loss_s=services.loss_s,
         )
         self._known.pop(running.name, None)
@@ -226,7 +273,7 @@ class Experiments:
         teachers = Teachers(running.folder, services.directory, services.artefacts, services.token, running.stop)
         try:
             run_phases(running.folder, testbed, teachers, running.status)
-            running.keep(state="finished", endedAt=_now())
+            running.keep(**self._publish(running), state="finished", endedAt=_now())
         except Stopped:
             if running.asked:  # else the controller is stopping, and the next one goes on
                 running.keep(state="stopped", endedAt=_now())
@@ -242,6 +289,15 @@ class Experiments:
             testbed.close()
             teachers.close()
             self.version += 1
+
+    def _publish(self, running: Running) -> dict[str, Any]:
+        """Where the results are for others; that they could not be put there is no reason to call them failed."""
+        try:
+            name = publish_results(running.folder, self._services.artefacts, running.state["run"])
+        except EdgebedError as error:
+            _log.warning("the results of %s are in %s only: %s", running.name, running.folder.path, error)
+            return {"artefact": None, "unpublished": str(error)}
+        return {"artefact": name, "unpublished": None}
 
     @staticmethod
     def _fail(running: Running, reason: str) -> None:

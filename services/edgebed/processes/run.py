@@ -9,7 +9,7 @@ again and goes on; a node is, where the specification says `onNodeLoss: continue
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,12 @@ Show = Callable[[dict[str, Any]], None]
 """Told the experiment's state, as the controller's API has it, about twice a second."""
 
 
-def run_on_processes(experiment: Experiment, output: Path, show: Show, *, port: int = 0) -> dict[str, Any]:
+def run_on_processes(
+    experiment: Experiment, output: Path, show: Show, *, port: int = 0, settings: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The content of `results.json`; `port` is the controller's, 0 for any that is free.
+
+    `settings` names servers to use in place of the embedded stores (`settings.settings_of_run`).
 
     Raises UserError for what cannot be run as asked, EnvironmentFault for what failed around it, a lost node for example.
     """
@@ -51,7 +55,7 @@ def run_on_processes(experiment: Experiment, output: Path, show: Show, *, port: 
     home = folder.path.resolve()
     place = home / "testbed"
     with Family(place) as family:
-        services = _Services(family, folder, place)
+        services = _Services(family, folder, place, settings or {})
         services.start(port)
         services.watch(show)
     return read_results(output)
@@ -60,8 +64,8 @@ def run_on_processes(experiment: Experiment, output: Path, show: Show, *, port: 
 class _Services:
     """The services of one run."""
 
-    def __init__(self, family: Family, folder: RunFolder, place: Path) -> None:
-        self._family, self._folder, self._place = family, folder, place
+    def __init__(self, family: Family, folder: RunFolder, place: Path, settings: Mapping[str, str]) -> None:
+        self._family, self._folder, self._place, self._settings = family, folder, place, settings
         self._restarts: Counter[str] = Counter()
         self._kinds: dict[str, tuple[str, dict[str, str]]] = {}
         self._address = ""
@@ -69,18 +73,22 @@ class _Services:
     def start(self, port: int) -> None:
         """Controller first: it is where the others register, and whose port may be in use."""
         spec = self._folder.experiment.spec
-        common = {"EDGEBED_ARTEFACTS": f"file:{self._place / 'artefacts'}", "EDGEBED_SPOOL": str(self._place / "spool")}
+        home = {
+            "EDGEBED_ARTEFACTS": f"file:{self._place / 'artefacts'}",
+            "EDGEBED_SPOOL": str(self._place / "spool"),
+            "EDGEBED_CACHE": str(self._place / "cache"),
+            "EDGEBED_TASK_LOG": f"sqlite:///{self._place / 'tasks.db'}",
+            **self._settings,
+        }
         runs = {"EDGEBED_RUNS": str(self._folder.path.resolve().parent)}
-        log = {"EDGEBED_TASK_LOG": f"sqlite:///{self._place / 'tasks.db'}"}
-        self._address = self._start("controller", "controller", {**common, **runs, **log}, port)
-        registered = {"EDGEBED_CONTROLLER": self._address}
+        self._address = self._start("controller", "controller", {**home, **runs}, port)
+        registered = {**home, "EDGEBED_CONTROLLER": self._address}
         for k in range(max(nodes_of(point) for _, point in expand(self._folder.experiment))):
             name = f"node-{k:03d}"
-            self._start(name, "edge-node", {**common, **registered, "EDGEBED_NODE": name})
+            self._start(name, "edge-node", {**registered, "EDGEBED_NODE": name})
         self._start("task-generator", "task-generator", registered)
         if any(method.learned for method in spec.methods):
-            at = {"EDGEBED_ARTEFACTS": common["EDGEBED_ARTEFACTS"], "EDGEBED_RUNS": str(self._place / "trainer")}
-            self._start("trainer", "trainer", {**at, **registered})
+            self._start("trainer", "trainer", {**registered, "EDGEBED_RUNS": str(self._place / "trainer")})
 
     def watch(self, show: Show) -> None:
         """Until the experiment is over. Raises EnvironmentFault with the reason when it failed."""

@@ -2,7 +2,9 @@
 
 What belongs here: reading and writing what other rooms hold as values. What does not: what the values mean.
 
-    task_log       the task log in a database; log_schema: its tables; database: whole transactions, bounded waits, faults
+    task_log       the task log in a database; log_schema: its tables; migrations: how older ones become these
+    insertion      rows on their way in, many in one statement; pages: columns of finished episodes in one piece
+    database       whole transactions, bounded waits, faults; engines: what differs between databases; mysql: that of a server
     log_writer     records on their way there, in a thread; spool: on disk while the database is away
     log_files      task logs as Parquet files
     artefacts      models, logs and figures with a manifest
