@@ -22,8 +22,8 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from edgebed.experiment.errors import EdgebedError, EnvironmentFault, Problem, UserError
-from edgebed.stores.nacos_http import GROUP, NacosHttp
-from edgebed.stores.nacos_lines import Registration, held
+from edgebed.stores.nacos_http import GROUP, NacosHttp, Registration
+from edgebed.stores.nacos_lines import held
 
 CALL_S = 5.0
 """Longest wait for an answer."""
