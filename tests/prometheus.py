@@ -102,6 +102,6 @@ def filled(text: str, chosen: Mapping[str, str], interval: str = "4s") -> str:
     """An expression or definition with the variables that were chosen, as Grafana asks it."""
     text = text.replace("$__rate_interval", interval)
     for name, value in chosen.items():
-        text = re.sub(rf"\$\{{{name}\}}|\${name}\b", lambda _, value=value: value, text)
+        text = re.sub(rf"\$\{{{name}\}}|\${name}\b", value.replace("\\", r"\\"), text)
     assert "$" not in text, text
     return text

@@ -64,7 +64,8 @@ def seen(tmp_path_factory):
 
 def chosen(prometheus, document, window):
     """What each variable of a dashboard has to choose from, and what Grafana chooses at first."""
-    first, values = {}, {}
+    first: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     for variable in document["templating"]["list"]:
         if variable["type"] == "datasource":
             continue
