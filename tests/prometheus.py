@@ -5,7 +5,7 @@ import math
 import re
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -65,9 +65,9 @@ class Prometheus:
             self._process.terminate()
             self._process.wait(20)
 
-    def scrape(self, addresses: Sequence[str]) -> None:
+    def scrape(self, addresses: Iterable[str]) -> None:
         """From about five seconds after the call on."""
-        targets = [address.removeprefix("http://") for address in addresses]
+        targets = sorted(address.removeprefix("http://") for address in addresses)
         new = self._targets.with_suffix(".new")
         new.write_text(json.dumps([{"targets": targets}]))
         new.replace(self._targets)
