@@ -15,6 +15,7 @@ from scripts.dashboards.grafana import (
     Query,
     Row,
 )
+from scripts.dashboards.promql import mean, quantile, total
 
 _IT = 'run="$run"'
 _METHODS = 'run="$run",method=~"$method"'
@@ -230,11 +231,7 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Tasks that end, now",
                     "At all nodes of the run, by what became of them; live, in every phase.",
-                    (
-                        Query(
-                            f"sum by (status) (rate(edgebed_node_tasks_total{{{_IT}}}[$__rate_interval]))", "{{status}}"
-                        ),
-                    ),
+                    (Query(total("edgebed_node_tasks_total", _IT, "status"), "{{status}}"),),
                     "ops",
                     width=12,
                     stacked=True,
@@ -244,11 +241,7 @@ DASHBOARD = Dashboard(
                     "Delay of tasks that end",
                     "From arrival to end, whatever the outcome: half of the tasks, and 95 % of them, took less.",
                     tuple(
-                        Query(
-                            f"histogram_quantile({q}, sum by (le) "
-                            f"(rate(edgebed_node_task_delay_seconds_bucket{{{_IT}}}[$__rate_interval])))",
-                            f"{100 * q:g} %",
-                        )
+                        Query(quantile(q, "edgebed_node_task_delay_seconds", _IT), f"{100 * q:g} %")
                         for q in (0.5, 0.95)
                     ),
                     "s",
@@ -262,33 +255,32 @@ DASHBOARD = Dashboard(
             (
                 Panel(
                     "Slots begin late",
-                    "From a slot's start to the hand-over of its last task; 99 % are less late.",
+                    "From a slot's start to the hand-over of its last task: the mean, and what 99 % stay below.",
                     (
-                        Query(
-                            "histogram_quantile(0.99, sum by (le) "
-                            "(rate(edgebed_generator_slot_lateness_seconds_bucket[$__rate_interval])))",
-                            "99 %",
-                        ),
-                        Query(
-                            "sum(rate(edgebed_generator_slot_lateness_seconds_sum[$__rate_interval])) / "
-                            "sum(rate(edgebed_generator_slot_lateness_seconds_count[$__rate_interval]))",
-                            "mean",
-                        ),
+                        Query(quantile(0.99, "edgebed_generator_slot_lateness_seconds"), "99 %"),
+                        Query(mean("edgebed_generator_slot_lateness_seconds"), "mean"),
                     ),
                     "s",
+                    width=6,
                     low=0,
                 ),
                 Panel(
                     "Services end late",
                     "How much later than planned nodes notice the end of executions and transfers, on average.",
-                    (
-                        Query(
-                            f"sum(rate(edgebed_node_service_lateness_seconds_sum{{{_IT}}}[$__rate_interval])) / "
-                            f"sum(rate(edgebed_node_service_lateness_seconds_count{{{_IT}}}[$__rate_interval]))",
-                            "mean",
-                        ),
-                    ),
+                    (Query(mean("edgebed_node_service_lateness_seconds", _IT), "mean"),),
                     "s",
+                    width=6,
+                    low=0,
+                ),
+                Panel(
+                    "Emitted",
+                    "Tasks that the generator hands over to nodes per second, and episodes that it begins.",
+                    (
+                        Query(total("edgebed_generator_tasks_total"), "tasks"),
+                        Query(total("edgebed_generator_episodes_total"), "episodes"),
+                    ),
+                    "ops",
+                    width=6,
                     low=0,
                 ),
                 Panel(
@@ -299,6 +291,7 @@ DASHBOARD = Dashboard(
                         Query(f"edgebed_experiment_late_episodes{{{_IT}}}", "late episodes"),
                         Query("sum(edgebed_generator_tasks_failed_total)", "tasks not taken"),
                     ),
+                    width=6,
                     low=0,
                 ),
             ),

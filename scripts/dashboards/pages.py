@@ -16,8 +16,8 @@ _HEAD = """# Metrics, dashboards and alerts
 
 Every service has `/metrics` for Prometheus; with `EDGEBED_TOKEN`, scrapes must bear it. Units are base units, counters end in
 `_total`, histograms are classic, and no label grows with the tasks. `helm/edgebed/dashboards` holds dashboards for Grafana 10
-and later (*Experiment*, *Nodes*, *Links*, *Learning*, *Middleware*), which ask for their Prometheus when they are imported;
-`helm/edgebed/alerts` holds the rules.
+and later (*Experiment*, *Nodes*, *Links*, *Learning*, *Middleware*), whose variable *Data source* chooses the Prometheus;
+`helm/edgebed/alerts` holds the rules. A network of N nodes has 8 N (N - 1) series of its links.
 
 Scrape every second or few: an episode takes seconds. Give no target the labels `experiment`, `run`, `node`, `to` or `role`,
 which metrics use themselves: `run` names one run of an experiment, `node` a node by its index in the network.

@@ -18,10 +18,11 @@ from starlette.responses import StreamingResponse
 from edgebed.controller.documents import JSON, YAML, read_document, refusals
 from edgebed.controller.experiments import Busy, Experiments
 from edgebed.experiment.errors import EnvironmentFault
+from edgebed.live.documents import ControllerSettings
+from edgebed.live.in_use import InUse
 from edgebed.wire.description import EVENTS, problems
 from edgebed.wire.problems import Problem
 
-EVENT_S = 0.5
 HEARTBEAT_S = 5.0
 LISTENERS = 50
 """Streams of events at once."""
@@ -42,8 +43,11 @@ async def _body(request: Request) -> bytes:
     return await request.body()
 
 
-def experiment_routes(experiments: Experiments, closing: asyncio.Event) -> APIRouter:
+def experiment_routes(
+    experiments: Experiments, closing: asyncio.Event, settings: InUse[ControllerSettings] | None = None
+) -> APIRouter:
     """The routes; streams of events end when `closing` is set."""
+    tuning = settings or InUse(ControllerSettings)
     routes = APIRouter(tags=["experiments"])
     listeners = 0
 
@@ -101,7 +105,7 @@ def experiment_routes(experiments: Experiments, closing: asyncio.Event) -> APIRo
             nonlocal listeners
             listeners += 1
             try:
-                async for event in changes(experiments, closing):
+                async for event in changes(experiments, closing, tuning):
                     yield event
             finally:
                 listeners -= 1
@@ -111,7 +115,9 @@ def experiment_routes(experiments: Experiments, closing: asyncio.Event) -> APIRo
     return routes
 
 
-async def changes(experiments: Experiments, closing: asyncio.Event) -> AsyncIterator[str]:
+async def changes(
+    experiments: Experiments, closing: asyncio.Event, settings: InUse[ControllerSettings]
+) -> AsyncIterator[str]:
     """Server-sent events: the document of an experiment when it changed, and a comment when nothing did for long."""
     told, silent_s = Told(), 0.0
     yield ": events of the experiments that run\n\n"
@@ -124,10 +130,11 @@ async def changes(experiments: Experiments, closing: asyncio.Event) -> AsyncIter
         elif silent_s >= HEARTBEAT_S:
             silent_s = 0.0
             yield ": still here\n\n"
+        wait_s = settings.values.event_seconds
         try:
-            await asyncio.wait_for(closing.wait(), EVENT_S)
+            await asyncio.wait_for(closing.wait(), wait_s)
         except TimeoutError:
-            silent_s += EVENT_S
+            silent_s += wait_s
 
 
 class Told:

@@ -1,17 +1,22 @@
 """The controller as one application: registry, records, experiments."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastapi import FastAPI, Response
 
 from edgebed.controller.api import experiment_routes
+from edgebed.controller.configuration import Desk, check, configuration_routes
 from edgebed.controller.experiments import Experiments
 from edgebed.controller.files import file_routes
 from edgebed.controller.ingest import RECORDS_PATH, Ingest, ingest_routes
 from edgebed.controller.metrics import ControllerCollector
 from edgebed.controller.page.routes import page_routes
-from edgebed.controller.registry import HEARTBEATS_PATH, heartbeat_routes, registry_routes
+from edgebed.controller.registry import HEARTBEATS_PATH, Waiting, heartbeat_routes, registry_routes
+from edgebed.live.documents import ControllerSettings
+from edgebed.live.in_use import InUse
 from edgebed.metrics import CONTENT_TYPE, page
 from edgebed.stores.calls import Calls
 from edgebed.stores.coordination import Coordinator
@@ -29,6 +34,11 @@ class Parts:
     ingest: Ingest
     writer: LogWriter
     experiments: Experiments
+    waiting: Waiting
+    desk: Desk
+    state: Callable[[], dict[str, Any]]
+    """What the process says of itself."""
+    settings: InUse[ControllerSettings]
     calls: Calls = field(default_factory=lambda: Calls("controller"))
     """To the controller's stores."""
 
@@ -49,8 +59,9 @@ def create_app(parts: Parts, closing: asyncio.Event) -> FastAPI:
         """For Prometheus."""
         return Response(await page(collector), media_type=CONTENT_TYPE)
 
-    app.include_router(registry_routes(parts.coordinator))
-    app.include_router(experiment_routes(parts.experiments, closing))
+    app.include_router(configuration_routes(parts.desk, parts.state))
+    app.include_router(registry_routes(parts.coordinator, parts.waiting, check))
+    app.include_router(experiment_routes(parts.experiments, closing, parts.settings))
     app.include_router(file_routes(parts.experiments))
     app.include_router(page_routes())
     describe(app, RECORDS_PATH, HEARTBEATS_PATH)
@@ -59,5 +70,5 @@ def create_app(parts: Parts, closing: asyncio.Event) -> FastAPI:
 
 def hot_routes(parts: Parts) -> HotRoutes:
     """Records and heartbeats."""
-    records, beats = ingest_routes(parts.ingest), heartbeat_routes(parts.coordinator)
+    records, beats = ingest_routes(parts.ingest), heartbeat_routes(parts.coordinator, parts.waiting)
     return HotRoutes(unary={**records.unary, **beats.unary}, largest=records.largest)

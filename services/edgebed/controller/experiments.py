@@ -10,13 +10,12 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgebed.controller.checks import checked
 from edgebed.controller.directory import Directory, Stopped
-from edgebed.controller.fleet import LOSS_S
 from edgebed.controller.ingest import Ingest
 from edgebed.controller.phases import run_phases
 from edgebed.controller.publication import publish_results
@@ -25,10 +24,13 @@ from edgebed.controller.status import Status, remaining_s
 from edgebed.controller.steps import planned_episodes, step_of
 from edgebed.controller.teachers import Teachers
 from edgebed.controller.testbed import Testbed
+from edgebed.experiment.defaults import Defaults, filled
 from edgebed.experiment.errors import EdgebedError
 from edgebed.experiment.files import canonical, faults, write_atomically
-from edgebed.experiment.folder import SPECIFICATION, RunFolder, open_run_folder
+from edgebed.experiment.folder import SPECIFICATION, RunFolder, open_run_folder, recorded_defaults
 from edgebed.experiment.reading import load
+from edgebed.live.documents import ControllerSettings, Policies
+from edgebed.live.in_use import InUse
 from edgebed.runner.units import VERSIONS
 from edgebed.stores.artefacts import ArtefactStore
 from edgebed.stores.task_log import TaskLogStore
@@ -60,8 +62,12 @@ class Services:
     address: str
     """Of this controller, for the nodes."""
     token: str | None = None
-    loss_s: float = LOSS_S
-    """How long a node may be silent before it counts as lost."""
+    loss_s: float | None = None
+    """How long a node may be silent before it counts as lost, where that is not what the settings say."""
+    settings: InUse[ControllerSettings] = field(default_factory=lambda: InUse(ControllerSettings))
+    """May change while it runs."""
+    policies: InUse[Policies] = field(default_factory=lambda: InUse(Policies))
+    """What an experiment that is taken gets where it leaves parameters open."""
 
 
 class Running:
@@ -135,13 +141,22 @@ class Experiments:
         """
         metadata = document.get("metadata")
         place = name or str(metadata.get("name") if isinstance(metadata, Mapping) else None)
-        experiment = checked(document, self._runs / place)
+        path = self._runs / place
+        defaults = self._defaults(path)
+        experiment = checked(document, path, defaults)
         with self._lock:
             there = self._known.get(place)
-            if there is not None and there.state["state"] == "running" and there.folder.experiment == experiment:
+            as_run = filled(experiment, defaults)
+            if there is not None and there.state["state"] == "running" and there.folder.experiment == as_run:
                 return there
             self._mind_others()
-            return self._start(open_run_folder(self._runs / place, experiment, VERSIONS))
+            return self._start(open_run_folder(path, experiment, VERSIONS, defaults))
+
+    def _defaults(self, path: Path) -> Defaults:
+        """Parameters of policies for what a specification leaves open: those of now, or those that the run began with."""
+        if _read(path / STATE):  # it was taken before
+            return recorded_defaults(path) or {}
+        return recorded_defaults(path) or self._services.policies.values.defaults
 
     def resume(self) -> Running | None:
         """Goes on with the experiment that was running when the controller ended; the oldest, if there are several."""
@@ -240,6 +255,8 @@ class Experiments:
             next_version=running.next_version,
             stop=running.stop,
             on_node_loss=folder.experiment.spec.on_node_loss,
+            settings=services.settings,
+            on_model_refused=folder.experiment.spec.on_model_refused,
             loss_s=services.loss_s,
         )
         self._known.pop(running.name, None)

@@ -6,11 +6,16 @@ import socket
 import time
 
 from edgebed.controller.app import Parts, create_app, hot_routes
+from edgebed.controller.configuration import Desk, check_policies
 from edgebed.controller.directory import Directory
 from edgebed.controller.experiments import Experiments, Services
 from edgebed.controller.ingest import Ingest
 from edgebed.controller.page.routes import OPEN_PATHS
+from edgebed.controller.registry import Waiting
 from edgebed.controller.remote import Caller
+from edgebed.live.documents import ControllerSettings, Policies
+from edgebed.live.in_use import InUse
+from edgebed.live.member import Member, coordinator_of
 from edgebed.settings import Settings
 from edgebed.stores.artefacts import open_artefacts
 from edgebed.stores.calls import COORDINATION, TASK_LOG, Calls
@@ -31,19 +36,25 @@ async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | N
     writer = LogWriter(store.append_rows, settings.spool / "controller")
     caller = Caller(settings.token)
     # Versions above those that watchers have seen from a controller before this one.
-    coordinator = calls.of("coordination", EmbeddedCoordinator(first_version=int(time.time())), COORDINATION)
-    ingest = Ingest(writer)
+    own = coordinator_of(settings) or EmbeddedCoordinator(first_version=int(time.time()))
+    coordinator = calls.of("coordination", own, COORDINATION)
+    ingest, waiting = Ingest(writer), Waiting()
+    tuning, policies = InUse(ControllerSettings), InUse(Policies, check_policies)
+    member = Member(settings, "controller", "controller", [tuning, policies])
     services = Services(
-        directory=Directory(coordinator),
+        directory=Directory(coordinator, settings=tuning),
         caller=caller,
         store=store,
         ingest=ingest,
         artefacts=calls.of_artefacts(open_artefacts(settings.artefacts)),
         address=settings.advertise,
         token=settings.token,
+        settings=tuning,
+        policies=policies,
     )
     experiments = Experiments(settings.runs, services)
-    parts = Parts(coordinator, ingest, writer, experiments, calls)
+    desk = Desk(coordinator, caller, settings.cache)
+    parts = Parts(coordinator, ingest, writer, experiments, waiting, desk, member.state, tuning, calls)
     server = serve_http(
         create_app(parts, stop),
         hot_routes(parts),
@@ -52,6 +63,7 @@ async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | N
         open_paths=frozenset({"/healthz"}) | OPEN_PATHS,
     )
     await server.start()
+    member.join(coordinator, desk.open)
     try:
         resumed = await asyncio.to_thread(experiments.resume)
         if resumed is not None:
@@ -59,9 +71,11 @@ async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | N
         await stop.wait()
     finally:
         stop.set()
+        waiting.close()
         # First what runs, while the nodes can still deliver their records; then the server; then the stores.
         await asyncio.to_thread(experiments.close)
         await server.stop(DRAIN_S)
+        await member.stop()
         await asyncio.to_thread(writer.close)
         store.close()
         caller.close()

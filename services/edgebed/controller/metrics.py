@@ -25,7 +25,7 @@ _METHOD = (*_IT, "method", "stream")
 INFO = gauge("edgebed_experiment_info", "1 for the experiment that runs, or ran last", *_IT, "backend", "system")
 PHASE = gauge("edgebed_experiment_phase", "1 for the phase that the experiment is in, 0 for the others", *_IT, "phase")
 PROGRESS = gauge("edgebed_experiment_phase_progress_ratio", "How much of the present phase is done", *_IT)
-EPISODES = gauge("edgebed_experiment_episodes", "Episodes played or found in the log", *_IT)
+EPISODES = gauge("edgebed_experiment_episodes", "Episodes that count, of before a restart as well", *_IT)
 PLANNED = gauge("edgebed_experiment_planned_episodes", "Episodes that the experiment will have at its end", *_IT)
 LATE_EPISODES = gauge(
     "edgebed_experiment_late_episodes", "Episodes with a slot that began too late to be trusted", *_IT
@@ -113,7 +113,7 @@ def _experiment(current: Running) -> Iterator[Metric]:
     yield states(PHASE, found["step"], STEPS, *it)
     episode = found["episode"]
     yield PROGRESS.many([(it, episode["done"] / episode["of"])] if episode and episode["of"] else [])
-    yield EPISODES.one(found["episodesPlayed"], *it)
+    yield EPISODES.one(sum(one["episodes"] for streams in found["methods"].values() for one in streams.values()), *it)
     yield PLANNED.one(found["episodesPlanned"], *it)
     yield LATE_EPISODES.one(found["lateEpisodes"], *it)
     yield ELAPSED.one(found["seconds"], *it)

@@ -9,7 +9,9 @@ POST /v1/tasks                               hot: a task header, then the task's
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Response
@@ -43,6 +45,8 @@ class Seat:
     taken: EdgeNode | None = None
     artefacts: ArtefactStore | None = None
     """Where models come from."""
+    state: Callable[[], dict[str, Any]] = dict
+    """What the node's process says of itself beside."""
     calls: Calls = field(default_factory=lambda: Calls("edge-node"))
     """To that store."""
 
@@ -80,8 +84,8 @@ def create_app(seat: Seat) -> FastAPI:
     async def schedule(choice: SchedulerChoice) -> dict[str, int]:
         """Decide in another way from the next task on; answers the version once it is in use."""
         with refusals():
-            actor = None if choice.model is None else read_model(seat.artefacts, choice.model)
-            seat.node.schedule(choice, seat.node.policy(choice, actor))
+            model = choice.model
+            await seat.node.order(choice, None if model is None else partial(read_model, seat.artefacts, model))
         return {"version": choice.version}
 
     @app.post("/v1/episodes", responses=problems(409, 422))
@@ -104,9 +108,9 @@ def create_app(seat: Seat) -> FastAPI:
 
     @app.get("/v1/state")
     async def state() -> dict[str, Any]:
-        """Queues and scheduler, for people."""
+        """Queues, scheduler, and what is in use of the configuration, for people."""
         found: dict[str, Any] = MessageToDict(seat.node.state(), always_print_fields_with_no_presence=True)
-        return {**found, "progress": seat.node.progress()}
+        return {**found, "progress": seat.node.progress(), **seat.state()}
 
     describe(
         app,
@@ -186,7 +190,10 @@ class refusals:  # noqa: N801  # a context manager reads like a word
 
 
 def read_model(artefacts: ArtefactStore | None, model: Model) -> ActorWeights:
-    """The weights of a model, refused unless they are exactly what was announced."""
+    """The weights of a model, refused unless they are exactly what was announced.
+
+    Raises Refused and ModelError for good, EnvironmentFault while the store is away. May take seconds.
+    """
     if artefacts is None:
         raise Refused("this node has no artefact store; set EDGEBED_ARTEFACTS")
     try:

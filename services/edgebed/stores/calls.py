@@ -20,6 +20,7 @@ from prometheus_client.core import Metric
 from edgebed.experiment.errors import EnvironmentFault
 from edgebed.metrics import Histogram, counter, histogram
 from edgebed.stores.artefacts import Artefact, ArtefactError, ArtefactStore
+from edgebed.stores.coordination import Coordinator
 
 CALL_SECONDS = histogram(
     "edgebed_store_call_seconds", "Duration of calls to a store, failed ones included", "role", "store", "operation"
@@ -29,9 +30,9 @@ CALL_FAILURES = counter(
 )
 
 EDGES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-COORDINATION = ("register", "deregister", "instances", "publish", "get")
+COORDINATION = ("register", "deregister", "instances", "publish")
 TASK_LOG = ("append_rows", "register", "finish", "read", "episodes")
-"""Operations worth telling apart."""
+"""Operations worth telling apart; those that wait on purpose are not among them."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,6 +53,10 @@ class Calls:
         for operation in operations:
             setattr(store, operation, self.timed(name, operation, getattr(store, operation)))
         return store
+
+    def of_coordinator(self, coordinator: Coordinator | None) -> Coordinator | None:
+        """The same for a coordinator that a service may not have, because it is the controller's own."""
+        return None if coordinator is None else self.of("coordination", coordinator, COORDINATION)
 
     def of_artefacts(self, store: ArtefactStore) -> ArtefactStore:
         """The same for artefacts: reading a file, which is the work, is counted as well."""

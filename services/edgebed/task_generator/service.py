@@ -6,6 +6,8 @@ import time
 from typing import Any
 
 from edgebed.emulation.clock import Clock
+from edgebed.live.documents import TaskGeneratorSettings
+from edgebed.live.in_use import InUse
 from edgebed.metrics import Histogram
 from edgebed.task_generator.emission import Emission
 from edgebed.task_generator.lateness import EDGES_S
@@ -18,8 +20,12 @@ from edgebed.wire.generated import testbed_pb2 as pb
 class Generator:
     """Made on the event loop that it is to run on."""
 
-    def __init__(self, clock: Clock, *, token: str | None = None) -> None:
+    def __init__(
+        self, clock: Clock, *, token: str | None = None, settings: InUse[TaskGeneratorSettings] | None = None
+    ) -> None:
+        """`settings` may change while it runs."""
         self.clock = clock
+        self._settings = settings or InUse(TaskGeneratorSettings)
         self._token = token
         self._peers: dict[str, Peer] = {}
         self._opening: asyncio.Task[None] | None = None
@@ -51,7 +57,7 @@ class Generator:
         plan = read_plan(message, time.time_ns())
         self._emitted, self._failed = self.emitted, self.failed
         peers = [self._peer(address) for address in plan.addresses]
-        self.emission = Emission(plan, self.clock, peers, self.lateness)
+        self.emission = Emission(plan, self.clock, peers, self.lateness, self._settings)
         self.episodes += 1
         self._opening = asyncio.get_running_loop().create_task(_open(peers), name="open")
         self.emission.start()

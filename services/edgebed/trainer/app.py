@@ -3,9 +3,11 @@
 POST   /v1/jobs          a job; 202 with its key. The same job again is the same key
 GET    /v1/jobs/{key}    how far it is, and its result
 DELETE /v1/jobs/{key}    cancel
+GET    /v1/state         what it does now, and what is in use of the configuration
 GET    /metrics, /healthz
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Response
@@ -19,8 +21,8 @@ from edgebed.wire.description import TEXT, describe, problems
 from edgebed.wire.problems import Problem, install_problem_handlers
 
 
-def create_app(trainer: Trainer, calls: Calls | None = None) -> FastAPI:
-    """The API of a trainer; `calls` are those to its stores."""
+def create_app(trainer: Trainer, state: Callable[[], dict[str, Any]] = dict, calls: Calls | None = None) -> FastAPI:
+    """The API of a trainer; `state` is what its process says of itself beside, `calls` are those to its stores."""
     app = FastAPI(title="edgebed trainer", version="1")
     install_problem_handlers(app)
     collector = TrainerCollector(trainer, calls or Calls("trainer"))
@@ -51,6 +53,15 @@ def create_app(trainer: Trainer, calls: Calls | None = None) -> FastAPI:
         found = _known(trainer, key)
         trainer.cancel(found)
         return found.document()
+
+    @app.get("/v1/state")
+    async def whole() -> dict[str, Any]:
+        """What it does now, and what is in use of the configuration, for people."""
+        jobs = [
+            {"job": j.key, "kind": j.kind, "state": j.state, "done": j.done, "total": j.total}
+            for j in trainer.unfinished()
+        ]
+        return {"jobs": jobs, **state()}
 
     describe(app)
     return app
