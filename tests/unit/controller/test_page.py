@@ -75,7 +75,9 @@ def test_every_file_of_the_page_is_served_with_a_policy_that_forbids_inline_scri
 def test_no_file_of_the_page_loads_anything_from_elsewhere_or_makes_html_of_text():
     for name in FILES:
         text = resources.files("edgebed.controller.page").joinpath(name).read_text()
-        elsewhere = set(re.findall(r"""https?://[^"'\s]*""", text)) - {"http://www.w3.org/2000/svg"}  # the name of a language
+        elsewhere = set(re.findall(r"""https?://[^"'\s]*""", text)) - {
+            "http://www.w3.org/2000/svg"
+        }  # the name of a language
         assert not elsewhere, name
         for sink in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", " onclick="):
             assert sink not in text, (name, sink)
