@@ -124,8 +124,9 @@ def test_from_a_token_to_a_report(page):
     page.write(right)
     page.press("Start")
     page.until(lambda: page.value("location.hash") == "#/experiments/small")
-    seen = set()
-    page.until(lambda: seen.add(page.percent()) or len(seen) >= 3)
+    for _ in range(3):
+        at = page.percent()
+        page.until(lambda at=at: page.percent() > at)
     page.until(lambda: len(page.find(".node")) == 3)
     page.until(lambda: page.find(".spark"))
     page.until(lambda: "of playing left" in page.text())
