@@ -108,7 +108,7 @@ def test_from_a_token_to_a_report(page):
     assert page.value("document.cookie") == ""
 
     page.press("New experiment")
-    right = specification(episodes=6).replace("spec:", "spec:\n  description: '<b>5 < 6</b>'", 1)
+    right = specification(episodes=15).replace("spec:", "spec:\n  description: '<b>5 < 6</b>'", 1)
     page.write(right.replace("name: ratc", f"name: '{HOSTILE}'").replace("seed: 3", "seed: -3"))
     page.press("Start")
     page.read("things to put right")
@@ -178,7 +178,7 @@ def test_stopped_and_resumed_with_a_file_by_keyboard_on_a_phone(page, tmp_path):
         "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
     )
     file = tmp_path / "mine.yaml"
-    file.write_text(specification(episodes=12))
+    file.write_text(specification(episodes=15))
     tab_to(page, "New experiment").send_keys(Keys.ENTER)
     page.see("#document")
     drop(page, file)
