@@ -43,7 +43,11 @@ def table() -> str:
         name = f"`{PREFIX}{s.name}`" + (f", `{PREFIX}{s.name}_FILE`" if s.secret else "")
         default = "none" if s.default is None else s.default
         rows.append(f"| {name} | {', '.join(s.services)} | {default} | {s.meaning} | `{s.example}` |")
-    live = [f"| `{key}` | `{name}` | `{default}` | {meaning} |" for key in DOCUMENTS for name, default, meaning in fields(key)]
+    live = [
+        f"| `{key}` | `{name}` | `{default}` | {meaning} |"
+        for key in DOCUMENTS
+        for name, default, meaning in fields(key)
+    ]
     return _HEAD + "\n".join(rows) + "\n" + _LIVE + "\n".join(live) + "\n"
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from tests.services.experiment import LIMIT_S, TOKEN, answers, specification
 
+
 def test_services_by_hand_run_an_experiment_behind_a_token(serve, tmp_path):
     controller, _ = serve("controller")
     answers(controller)

@@ -38,7 +38,11 @@ def test_a_text_is_yaml_or_json(text):
 @pytest.mark.parametrize(
     ("key", "text", "expected"),
     [
-        ("edge-node", "a: 1\nprobeTimeoutSecond: 1", "edge-node:2: probeTimeoutSecond: is unknown; did you mean probeTim"),
+        (
+            "edge-node",
+            "a: 1\nprobeTimeoutSecond: 1",
+            "edge-node:2: probeTimeoutSecond: is unknown; did you mean probeTim",
+        ),
         ("edge-node", "probeTimeoutSeconds: 60", "probeTimeoutSeconds: 60 is not allowed; give a number of at most 5"),
         ("edge-node", "probeTimeoutSeconds: soon", "probeTimeoutSeconds: 'soon' is not allowed; give a number"),
         ("edge-node", "probeTimeoutSeconds: .nan", "probeTimeoutSeconds: .nan is not allowed; give a finite number"),
