@@ -43,9 +43,7 @@ class Server:
 
     def names(self, namespace, service):
         """Of the healthy instances of a service."""
-        found = self.ask(
-            "GET", "client/ns/instance/list", serviceName=service, groupName=GROUP, namespaceId=namespace
-        )
+        found = self.ask("GET", "client/ns/instance/list", serviceName=service, groupName=GROUP, namespaceId=namespace)
         return sorted(i["metadata"].get("edgebed.name", "?") for i in found["data"] if i["healthy"])
 
     def namespaces(self):
@@ -94,7 +92,9 @@ class OwnServer:
                 if starting.poll():  # on a busy machine it may give up on its own database
                     starting = self._up()
                 time.sleep(0.2)
-            pytest.fail(f"no second Nacos at {self.address}; its log is in {self._environment['EDGEBED_SERVERS_STATE']}")
+            pytest.fail(
+                f"no second Nacos at {self.address}; its log is in {self._environment['EDGEBED_SERVERS_STATE']}"
+            )
         finally:
             starting.terminate()
             starting.wait()

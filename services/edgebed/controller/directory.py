@@ -20,6 +20,16 @@ class Stopped(Exception):
     """Somebody asked to stop."""
 
 
+def pausing(stop: threading.Event) -> Callable[[float], None]:
+    """Waits so many seconds. Raises Stopped as soon as somebody asks to stop."""
+
+    def pause(seconds: float) -> None:
+        if stop.wait(seconds):
+            raise Stopped
+
+    return pause
+
+
 class Directory:
     """Reads the registry."""
 

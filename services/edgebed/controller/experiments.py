@@ -20,7 +20,8 @@ from edgebed.controller.ingest import Ingest
 from edgebed.controller.phases import run_phases
 from edgebed.controller.publication import publish_results
 from edgebed.controller.remote import Caller
-from edgebed.controller.status import Status
+from edgebed.controller.status import Status, remaining_s
+from edgebed.controller.steps import planned_episodes, step_of
 from edgebed.controller.teachers import Teachers
 from edgebed.controller.testbed import Testbed
 from edgebed.experiment.defaults import Defaults, filled
@@ -34,6 +35,7 @@ from edgebed.runner.units import VERSIONS
 from edgebed.stores.artefacts import ArtefactStore
 from edgebed.stores.task_log import TaskLogStore
 from edgebed.systems.cooperative.errors import ModelError
+from edgebed.systems.cooperative.rules import Horizon
 
 STATE = "controller.json"
 LIVE = "live.json"
@@ -76,6 +78,7 @@ class Running:
         self.stop, self.asked = threading.Event(), False
         """`asked`: somebody asked for this experiment to stop, so it does not go on by itself."""
         self.status = Status(folder.experiment.rules().horizon, self.stop, folder.path / LIVE)
+        self.planned = planned_episodes(folder.experiment)
         self.testbed: Testbed | None = None
         self.thread: threading.Thread | None = None
         self._version_lock = threading.Lock()
@@ -100,7 +103,14 @@ class Running:
         """Everything that people want to know, as JSON."""
         testbed = self.testbed
         states, lost = ([], {}) if testbed is None else (testbed.states(), testbed.lost())
-        return {**summary(self.name, self.state), **self.status.document(states, lost)}
+        found = {**summary(self.name, self.state), **self.status.document(states, lost)}
+        running, known = found["state"] == "running", found["episodesKnown"]
+        return {
+            **found,
+            "step": step_of(found["phase"], found["state"]),
+            "episodesPlanned": self.planned,
+            "remainingSeconds": remaining_s(known, self.planned, found["secondsPerEpisode"]) if running else None,
+        }
 
 
 def summary(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,8 +185,24 @@ class Experiments:
         running = self._known.get(name)
         if running is not None:
             return running.document()
-        state = _read(self._runs / name / STATE) if "/" not in name else {}
-        return summary(name, state) if state else None
+        folder = self.folder(name)
+        if folder is None:
+            return None
+        state = _read(folder / STATE)
+        # Of one that another controller ran, what was kept: its episodes.
+        kept = Status(Horizon.DRAIN, threading.Event(), folder / LIVE).document([], {})
+        past = {key: kept[key] for key in ("methods", "episodesKnown", "lateEpisodes", "lostTasks", "reliable")}
+        return {**summary(name, state), **past, "step": step_of(None, str(state["state"]))}
+
+    def folder(self, name: str) -> Path | None:
+        """Where an experiment's files are; None when there is none of that name."""
+        path = self._runs / name
+        return path if path.parent == self._runs and _read(path / STATE) else None
+
+    def live(self) -> list[Running]:
+        """Those that run, and the last one that did; the oldest first."""
+        known = list(self._known.values())
+        return [one for one in known if one.state["state"] == "running" or one is known[-1]]
 
     @property
     def current(self) -> Running | None:
@@ -229,6 +255,7 @@ class Experiments:
             stop=running.stop,
             on_node_loss=folder.experiment.spec.on_node_loss,
             settings=services.settings,
+            on_model_refused=folder.experiment.spec.on_model_refused,
             loss_s=services.loss_s,
         )
         self._known.pop(running.name, None)

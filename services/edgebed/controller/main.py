@@ -10,6 +10,7 @@ from edgebed.controller.configuration import Desk, check_policies
 from edgebed.controller.directory import Directory
 from edgebed.controller.experiments import Experiments, Services
 from edgebed.controller.ingest import Ingest
+from edgebed.controller.page.routes import OPEN_PATHS
 from edgebed.controller.registry import Waiting
 from edgebed.controller.remote import Caller
 from edgebed.live.documents import ControllerSettings, Policies
@@ -17,6 +18,7 @@ from edgebed.live.in_use import InUse
 from edgebed.live.member import Member, coordinator_of
 from edgebed.settings import Settings
 from edgebed.stores.artefacts import open_artefacts
+from edgebed.stores.calls import COORDINATION, TASK_LOG, Calls
 from edgebed.stores.coordination import EmbeddedCoordinator
 from edgebed.stores.log_writer import LogWriter
 from edgebed.stores.task_log import TaskLogStore
@@ -29,11 +31,13 @@ _log = logging.getLogger(__name__)
 
 async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | None = None) -> None:
     """Serves until `stop` is set, then drains. `sock` listens already where a parent has bound it."""
-    store = TaskLogStore(settings.task_log)
+    calls = Calls("controller")
+    store = calls.of("taskLog", TaskLogStore(settings.task_log), TASK_LOG)
     writer = LogWriter(store.append_rows, settings.spool / "controller")
     caller = Caller(settings.token)
     # Versions above those that watchers have seen from a controller before this one.
-    coordinator = coordinator_of(settings) or EmbeddedCoordinator(first_version=int(time.time()))
+    own = coordinator_of(settings) or EmbeddedCoordinator(first_version=int(time.time()))
+    coordinator = calls.of("coordination", own, COORDINATION)
     ingest, waiting = Ingest(writer), Waiting()
     tuning, policies = InUse(ControllerSettings), InUse(Policies, check_policies)
     member = Member(settings, "controller", "controller", [tuning, policies])
@@ -42,7 +46,7 @@ async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | N
         caller=caller,
         store=store,
         ingest=ingest,
-        artefacts=open_artefacts(settings.artefacts),
+        artefacts=calls.of_artefacts(open_artefacts(settings.artefacts)),
         address=settings.advertise,
         token=settings.token,
         settings=tuning,
@@ -50,13 +54,13 @@ async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | N
     )
     experiments = Experiments(settings.runs, services)
     desk = Desk(coordinator, caller, settings.cache)
-    parts = Parts(coordinator, ingest, writer, experiments, waiting, desk, member.state, tuning)
+    parts = Parts(coordinator, ingest, writer, experiments, waiting, desk, member.state, tuning, calls)
     server = serve_http(
         create_app(parts, stop),
         hot_routes(parts),
         sock or (settings.host, settings.port),
         token=settings.token,
-        open_paths=frozenset({"/healthz"}),
+        open_paths=frozenset({"/healthz"}) | OPEN_PATHS,
     )
     await server.start()
     member.join(coordinator, desk.open)

@@ -54,12 +54,12 @@ async def serve(
     member = Member(settings, "edge-node", settings.node, [tuning, InUse(Policies)], metadata={"node": settings.node})
     node = EdgeNode(clock, ready.payload, token=settings.token, spool=settings.spool, settings=tuning)
     node.priority = take_priority()
-    ready.seat.taken, ready.seat.artefacts = node, open_artefacts(settings.artefacts)
+    ready.seat.taken, ready.seat.artefacts = node, ready.seat.calls.of_artefacts(open_artefacts(settings.artefacts))
     ready.seat.state = member.state
     where = sock or (settings.host, settings.port)
     server = serve_http(ready.app, hot_routes(node), where, token=settings.token, open_paths=OPEN_PATHS)
     await server.start()
-    member.join(coordinator_of(settings))
+    member.join(ready.seat.calls.of_coordinator(coordinator_of(settings)))
     try:
         await stop.wait()
     finally:

@@ -99,7 +99,9 @@ class Scheduler:
         except (PeerError, DecodeError):
             measured.probes_failed += 1
             return None
-        measured.probe_latency_s.add(time.perf_counter() - begin)
+        took = time.perf_counter() - begin
+        measured.probe_latency_s.add(took)
+        measured.probe_s.add(took)
         measured.probe_bytes += len(content)
         answer.node = node
         return answer

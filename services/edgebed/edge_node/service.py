@@ -7,7 +7,7 @@ A configuration, a scheduler or an episode that is not allowed changes nothing. 
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,8 @@ class EdgeNode:
         self._around: NodeSurroundings | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()
+        self._orders = 0
+        """Orders and configurations that have come."""
         self.fault: str | None = None
         """What went wrong in the episode, beyond any task's luck."""
 
@@ -101,7 +103,7 @@ class EdgeNode:
             None if peer is None else PacedLink(self.clock, peer, "/v1/tasks", self._payload) for peer in self._peers
         ]
         self._application, self.context, self.configuration = application, context, configuration
-        self.measured = Measurements(context.workload.deadline_s.maximum)
+        self.measured = Measurements(context.workload.deadline_s.maximum, context.network.nodes)
         self.measured.new_episode()
 
     def _mind_episode(self) -> None:
@@ -113,6 +115,23 @@ class EdgeNode:
             return Peer(address, token=self._token)
         except ValueError as error:
             raise ModelError(field, address, "give http://HOST:PORT") from error
+
+    async def order(self, choice: SchedulerChoice, fetch: Callable[[], Any] | None = None) -> None:
+        """Decide so from the next task on; `fetch` gives the weights of the choice's model.
+
+        It is called in a thread: a store may take seconds, and what this node sends and executes may not wait for it. Of
+        several orders the one that came last counts. Raises Refused for one that another order or configuration has
+        overtaken, and what `policy` and `fetch` raise; the node decides as before then.
+        """
+        self._configured()
+        self._orders += 1
+        mine = self._orders
+        actor = None if fetch is None else await asyncio.to_thread(fetch)
+        if mine != self._orders:
+            raise Refused(
+                f"scheduler {choice.version} was overtaken while its model was fetched; what came later counts"
+            )
+        self.schedule(choice, self.policy(choice, actor))
 
     def schedule(self, choice: SchedulerChoice, policy: Policy) -> None:
         """Decide with a policy, which was made for the present configuration, from the next task on."""
@@ -294,6 +313,7 @@ class EdgeNode:
         for peer in self._peers:
             if peer is not None:
                 await peer.close()
+        self._orders += 1
         if self.recorder is not None:
             await self.recorder.stop()
         if self._application is not None:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from edgebed.metrics import CONTENT_TYPE, page
 from edgebed.task_generator.metrics import GeneratorCollector
 from edgebed.task_generator.plan import Refused
 from edgebed.task_generator.service import Generator
@@ -30,8 +30,7 @@ def create_app(generator: Generator, state: Callable[[], dict[str, Any]] = dict)
     """The control API of a generator; `state` is what its process says of itself beside."""
     app = FastAPI(title="edgebed task generator", version="1")
     install_problem_handlers(app)
-    registry = CollectorRegistry()
-    registry.register(GeneratorCollector(generator))
+    collector = GeneratorCollector(generator)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -41,7 +40,7 @@ def create_app(generator: Generator, state: Callable[[], dict[str, Any]] = dict)
     @app.get("/metrics", response_class=Response, responses=TEXT)
     async def metrics() -> Response:
         """For Prometheus."""
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(await page(collector), media_type=CONTENT_TYPE)
 
     @app.get("/v1/episodes/current")
     async def current() -> dict[str, Any]:

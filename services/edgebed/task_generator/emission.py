@@ -15,7 +15,8 @@ from typing import Any
 from edgebed.emulation.clock import Clock, Timer
 from edgebed.live.documents import TaskGeneratorSettings
 from edgebed.live.in_use import InUse
-from edgebed.task_generator.lateness import Histogram, quantiles
+from edgebed.metrics import Histogram
+from edgebed.task_generator.lateness import quantiles
 from edgebed.task_generator.plan import Hand, Plan
 from edgebed.wire.client import Peer
 from edgebed.wire.errors import PeerError

@@ -8,8 +8,9 @@ from typing import Any
 from edgebed.emulation.clock import Clock
 from edgebed.live.documents import TaskGeneratorSettings
 from edgebed.live.in_use import InUse
+from edgebed.metrics import Histogram
 from edgebed.task_generator.emission import Emission
-from edgebed.task_generator.lateness import Histogram
+from edgebed.task_generator.lateness import EDGES_S
 from edgebed.task_generator.plan import Plan, Refused, read_plan
 from edgebed.wire.client import Peer
 from edgebed.wire.errors import PeerError
@@ -30,7 +31,7 @@ class Generator:
         self._opening: asyncio.Task[None] | None = None
         self.emission: Emission | None = None
         self.episodes = 0
-        self.lateness = Histogram()
+        self.lateness = Histogram(EDGES_S)
         """Of all slots so far, in seconds."""
         self._emitted = self._failed = 0
 

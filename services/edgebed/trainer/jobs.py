@@ -19,12 +19,16 @@ from edgebed.experiment.files import canonical
 from edgebed.live.documents import TrainerSettings
 from edgebed.live.in_use import InUse
 from edgebed.stores.artefacts import ArtefactStore
+from edgebed.stores.patience import LIMIT_S, PatientArtefacts
 from edgebed.systems.cooperative.errors import ModelError
-from edgebed.trainer.lessons import Lessons, UnknownCourse
+from edgebed.trainer.lessons import Lessons, Measured, UnknownCourse
 from edgebed.trainer.requests import Job as Request
 
 KEPT_JOBS = 100
 """Jobs that ended and can still be asked for. Each may hold an actor."""
+
+CANCELLED_S = 0.1
+"""How soon a job that waits for a store notices that it was cancelled."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +53,7 @@ class Job:
     """It failed because the course is not known here."""
     result: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
-    """What an update has measured: reward, valueError, entropy, divergence, clipped; see `learning.ppo`."""
+    """What learning has measured, such as valueError and entropy; see `learning.ppo` and `learning.sac_cql`."""
     cancelled: bool = False
 
     @property
@@ -104,19 +108,23 @@ class Trainer:
         folder: Path,
         device: str = "cpu",
         settings: InUse[TrainerSettings] | None = None,
+        away_s: float = LIMIT_S,
     ) -> None:
-        """`folder` keeps checkpoints; it must outlive the process. `settings` may change while it runs."""
+        """`folder` keeps checkpoints; it must outlive the process. `settings` may change while it runs.
+
+        The artefacts may be away for `away_s`.
+        """
         self._settings = settings or InUse(TrainerSettings)
-        self._lessons = Lessons(artefacts, folder, device)
+        self._lessons = Lessons(PatientArtefacts(artefacts, self._pause, away_s), folder, device)
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
+        self._current: Job | None = None
+        """What the thread works at."""
         self._pool = ThreadPoolExecutor(1, "trainer")
         self.ended: Counter[tuple[str, str]] = Counter()
         """Jobs by kind and state."""
         self.seconds: dict[str, float] = {}
         """Time spent, by kind."""
-        self.measured: dict[str, float] = {}
-        """What the latest update of a course has measured."""
 
     def submit(self, request: Request) -> Job:
         """Does it once; the same request again finds the same job, unless that failed or was cancelled."""
@@ -136,11 +144,20 @@ class Trainer:
         with self._lock:
             return self._jobs.get(key)
 
-    def unfinished(self) -> list[dict[str, Any]]:
-        """The jobs that run or wait, in short."""
+    def unfinished(self) -> list[Job]:
+        """Those that wait, and the one that is being done."""
         with self._lock:
-            jobs = [job for job in self._jobs.values() if not job.ended]
-        return [{"job": j.key, "kind": j.kind, "state": j.state, "done": j.done, "total": j.total} for j in jobs]
+            return [job for job in self._jobs.values() if not job.ended]
+
+    def latest(self) -> list[Job]:
+        """The job of each kind that was given last."""
+        with self._lock:
+            return list({job.kind: job for job in self._jobs.values()}.values())
+
+    @property
+    def measured(self) -> Measured:
+        """What learning has measured last."""
+        return self._lessons.measured
 
     def cancel(self, job: Job) -> None:
         """Ends a job before it begins, or when it next tells its progress; one that ended stays as it is."""
@@ -154,17 +171,24 @@ class Trainer:
                 self.cancel(job)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def _pause(self, seconds: float) -> None:
+        """Waits for a store that is away; ends a cancelled job."""
+        until = time.monotonic() + seconds
+        while (left_s := until - time.monotonic()) > 0:
+            if self._current is not None and self._current.cancelled:
+                raise Cancelled
+            time.sleep(min(left_s, CANCELLED_S))
+
     def _run(self, job: Job, request: Request) -> None:
         begin = time.monotonic()
         state: Literal["succeeded", "failed"] = "failed"
         try:
             if job.cancelled:
                 raise Cancelled
-            job.state = "running"
+            job.state, self._current = "running", job
             _use_threads(self._settings.values.threads)
             job.result = self._lessons.do(job.key, request, _JobProgress(job))
             job.metrics = self._lessons.metrics
-            self.measured = job.metrics or self.measured
             state = "succeeded"
         except Cancelled:
             job.error = "cancelled"

@@ -11,6 +11,7 @@ from edgebed.live.in_use import InUse
 from edgebed.live.member import Member, coordinator_of
 from edgebed.settings import Settings
 from edgebed.stores.artefacts import open_artefacts
+from edgebed.stores.calls import Calls
 from edgebed.trainer.app import create_app
 from edgebed.trainer.jobs import Trainer
 from edgebed.wire.server import HotRoutes
@@ -26,12 +27,14 @@ async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | N
     with contextlib.suppress(UserError):  # it was started with a higher one
         give_way(tuning.values.niceness)
     member = Member(settings, "trainer", "trainer", [tuning, InUse(Policies)])
-    trainer = Trainer(open_artefacts(settings.artefacts), settings.runs / "trainer", settings=tuning)
+    calls = Calls("trainer")
+    artefacts = calls.of_artefacts(open_artefacts(settings.artefacts))
+    trainer = Trainer(artefacts, settings.runs / "trainer", settings=tuning)
     where = sock or (settings.host, settings.port)
-    app = create_app(trainer, member.state)
+    app = create_app(trainer, member.state, calls)
     server = serve_http(app, HotRoutes(), where, token=settings.token, open_paths=frozenset({"/healthz"}))
     await server.start()
-    member.join(coordinator_of(settings))
+    member.join(calls.of_coordinator(coordinator_of(settings)))
     try:
         await stop.wait()
     finally:

@@ -36,6 +36,20 @@ _PROBLEM: Schema = {
         "title": {"type": "string", "description": "the same for all problems of a kind"},
         "status": {"type": "integer", "description": "as in the status line"},
         "detail": {"type": "string", "description": "field, value, and what would be right"},
+        "problems": {
+            "type": "array",
+            "description": "the same for programs, where a document was refused: one for everything that is wrong with it",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "line": {"type": ["integer", "null"], "description": "of the YAML that was sent, from 1"},
+                    "path": {"type": "string", "description": "of the field; empty for the document as a whole"},
+                    "found": {"type": "string", "description": "what is there"},
+                    "remedy": {"type": "string", "description": "what would be right"},
+                },
+                "required": ["line", "path", "found", "remedy"],
+            },
+        },
     },
     "required": ["type", "title", "status"],
 }
