@@ -54,7 +54,10 @@ def test_services_meet_in_nacos_and_use_what_is_published_there(nacos, serve, cl
             return state(address)["configuration"][key]
 
         everybody = [controller, *nodes, generator]
-        wait(lambda: all(state(a)["coordination"]["fault"] is None for a in everybody), lambda: list(map(state, everybody)))
+        wait(
+            lambda: all(state(a)["coordination"]["fault"] is None for a in everybody),
+            lambda: list(map(state, everybody)),
+        )
         wait(lambda: state(nodes[0])["coordination"]["controller"] == controller, lambda: state(nodes[0]))
         assert state(nodes[0])["coordination"]["kind"] == "nacos"
         wait(lambda: len(nacos.names(namespace, "edge-node")) == 3, lambda: nacos.names(namespace, "edge-node"))

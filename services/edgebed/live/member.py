@@ -238,7 +238,7 @@ def coordinator_of(settings: Settings) -> Coordinator | None:
         settings.coordination,
         settings.coordination_user,
         settings.coordination_password,
-        settings.cache / f"nacos-{settings.service}-{settings.port}",
+        settings.cache / f"nacos-{settings.service}-{settings.advertise.rpartition(':')[2]}",
         light=settings.service == "edge-node",
     )
 
