@@ -205,7 +205,8 @@ class Experiments:
         # Of one that another controller ran, what was kept: its episodes.
         kept = Status(Horizon.DRAIN, threading.Event(), folder / LIVE).document([], {})
         past = {key: kept[key] for key in ("methods", "episodesKnown", "lateEpisodes", "lostTasks", "reliable")}
-        return {**summary(name, state), **past, "step": step_of(None, str(state["state"]))}
+        step = step_of(None, str(state["state"]))
+        return {**summary(name, state), **past, "step": step, "episodesPlanned": state.get("planned")}
 
     def folder(self, name: str) -> Path | None:
         """Where an experiment's files are; None when there is none of that name."""
@@ -255,7 +256,7 @@ class Experiments:
         }
         state["testbed"] = testbed
         running = Running(folder, state)
-        running.keep(state="running", reason=None, startedAt=_now(), endedAt=None)
+        running.keep(state="running", reason=None, startedAt=_now(), endedAt=None, planned=running.planned)
         services = self._services
         directory = services.directory
         running.directory = directory if testbed == directory.testbed else directory.of(testbed)
