@@ -48,5 +48,5 @@ def browser(width: int = 1280, height: int = 900) -> Iterator[webdriver.Chrome]:
 
 def said(driver: webdriver.Chrome) -> list[str]:
     """What the browser complained about since it was last asked: a forbidden script or style, an error of the page."""
-    entries = driver.get_log("browser")  # type: ignore[no-untyped-call]
+    entries = driver.get_log("browser")
     return [str(entry["message"]) for entry in entries if entry["level"] == "SEVERE"]

@@ -170,7 +170,7 @@ def _panel(number: int, panel: Panel, place: Json) -> Json:
     if panel.kind == "table":
         out["transformations"] = _columns(panel)
     if panel.kind == "heatmap":
-        out["options"] = {**out["options"], "yAxis": {"axisPlacement": "left", "reverse": False, "unit": panel.unit}}
+        out["options"]["yAxis"] = {"axisPlacement": "left", "reverse": False, "unit": panel.unit}
     return out
 
 

@@ -120,7 +120,12 @@ def test_from_a_token_to_a_report(page):
     page.press("Start")
     page.until(lambda: page.value("location.hash") == "#/experiments/small")
     seen = set()
-    page.until(lambda: seen.add(page.percent()) or len(seen) >= 3)
+
+    def changes() -> bool:
+        seen.add(page.percent())
+        return len(seen) >= 3
+
+    page.until(changes)
     page.until(lambda: len(page.find(".node")) == 3)
     page.until(lambda: page.find(".spark"))
     page.until(lambda: "of playing left" in page.text())
