@@ -1,11 +1,13 @@
 """The coordinator on a real server of Nacos, both by the SDK's connections and by plain HTTP."""
 
 import queue
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from edgebed.experiment.errors import UserError
+from edgebed.experiment.errors import EnvironmentFault, UserError
 from edgebed.stores import nacos_watches
 from edgebed.stores.coordination import Entry, Instance, open_coordinator
 from edgebed.stores.nacos import MARK, NacosCoordinator
@@ -132,7 +134,8 @@ def test_a_change_arrives_soon(opened, light, record_property):
 
 def test_pushes_replace_looking(opened, monkeypatch):
     """Once the SDK listens, a change comes by its connection, long before the next look."""
-    coordinator, told = opened(), queue.Queue()
+    coordinator = opened()
+    told: queue.Queue[Entry] = queue.Queue()
     monkeypatch.setattr(nacos_watches, "SLOW_S", 3600.0)
     monkeypatch.setattr(nacos_watches, "QUICK_S", 0.0)
     coordinator.publish("trainer", "0")
@@ -241,6 +244,66 @@ def test_a_wrong_url_is_refused(url, tmp_path):
     with pytest.raises(UserError, match=r"EDGEBED_COORDINATION: .*; give") as caught:
         open_coordinator(url, None, None, tmp_path)
     assert "secret" not in str(caught.value)
+
+
+@pytest.fixture
+def stranger():
+    """A server that answers everything with the same text, which is in its list."""
+    answer = ["{}"]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer[0].encode())
+
+        do_POST = do_DELETE = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"nacos://127.0.0.1:{server.server_port}/x", answer
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{}", "[]", "3", "text", '{"code": 0}', '{"code": "x"}', '{"code": 0, "data": 3}', '{"code": 0, "data": [{}]}'],
+)
+def test_a_server_that_is_none_of_nacos_is_named(stranger, tmp_path, text):
+    """And harms no thread: watches and registrations go on when Nacos is there."""
+    url, answer = stranger
+    answer[0] = text
+    coordinator = open_coordinator(url, None, None, tmp_path, light=True)
+    for work in (lambda: coordinator.get("a"), lambda: coordinator.instances("a")):
+        with pytest.raises(EnvironmentFault, match=r"Nacos .*mend EDGEBED_COORDINATION"):
+            work()
+    told: queue.Queue[Entry] = queue.Queue()
+    coordinator.watch("a", told.put)
+    time.sleep(nacos_watches.POLL_S / 5)
+    answer[0] = '{"code": 0, "data": {"content": "b", "lastModified": 7}}'
+    assert told.get(timeout=LONG_S) == Entry("a", "b", 7)
+    coordinator.close()
+
+
+def test_the_next_server_is_asked_when_one_is_away(server, namespace, tmp_path):
+    """By both ways, wherever it stands in the list."""
+    for light in (True, False):
+        url = f"nacos://127.0.0.1:9,{server.address}/{namespace}"
+        coordinator = open_coordinator(url, None, None, tmp_path, light=light)
+        _until(lambda c=coordinator, n=str(light): _registers(c, n))
+        assert coordinator.publish("k", str(light)).text == str(light)
+        coordinator.close()
+
+
+def _registers(coordinator, name):
+    try:
+        coordinator.register("a", name, "http://127.0.0.1:1", {})
+    except EnvironmentFault:
+        return False
+    return True
 
 
 def _until(holds, limit_s=LONG_S):

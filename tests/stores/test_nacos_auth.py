@@ -1,15 +1,15 @@
 """A server of Nacos that asks for user and password."""
 
-import os
 import base64
+import os
+import time
 
 import pytest
 
 from edgebed.experiment.errors import UserError
 from edgebed.stores.coordination import open_coordinator
-from tests.stores.nacos_server import OwnServer, Server
 from tests.stores.coordinator_suite import LONG_S
-import time
+from tests.stores.nacos_server import OwnServer, Server
 
 USER, PASSWORD = "nacos", "adm1n-s3cret"
 """The administrator's name is given by Nacos."""
@@ -83,7 +83,7 @@ def test_a_wrong_password_is_named_and_never_shown(opened, light, caplog):
         lambda: coordinator.get("a"),
         coordinator.probe,
     ):
-        with pytest.raises(UserError, match="COORDINATION_USER: .*'nacos'.*COORDINATION_PASSWORD") as caught:
+        with pytest.raises(UserError, match=r"COORDINATION_USER: .*'nacos'.*COORDINATION_PASSWORD") as caught:
             work()
         assert "s3cret" not in str(caught.value)
     assert "s3cret" not in caplog.text

@@ -188,6 +188,7 @@ class Telling:
         self._lock = threading.RLock()  # who is told may close, or publish
 
     def tell(self, current: Callable[[], Entry | None]) -> None:
+        """Passes on what `current` gives then, unless it was told last, or there is none."""
         with self._lock:
             entry = current()
             if not self._open or entry is None or entry.version == self._latest:
@@ -199,6 +200,7 @@ class Telling:
                 _log.exception("configuration %s, version %s, was not put in use", entry.key, entry.version)
 
     def close(self) -> None:
+        """As in `Watch`."""
         with self._lock:
             was_open, self._open = self._open, False
         if was_open:
@@ -206,6 +208,7 @@ class Telling:
 
 
 def checked(name: str) -> str:
+    """The name; UserError where it is none."""
     if not _NAME.match(name):
         raise UserError(
             Problem("coordinator", f"{name!r} is not a name", "give letters, digits and . _ : -, at most 200")

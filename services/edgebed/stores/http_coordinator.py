@@ -1,6 +1,7 @@
 """The controller's coordinator as other services reach it: PUT, DELETE /v1/registry/SERVICE/NAME, GET /v1/registry/SERVICE,
 PUT /v1/configuration/KEY, and GET of that, which with ?after=VERSION&waitSeconds=S is answered when the version is another
-or the time is over."""
+or the time is over.
+"""
 
 import logging
 import threading

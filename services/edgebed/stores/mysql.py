@@ -3,13 +3,18 @@
 Every wait has a limit: pymysql's own default is to wait for ever, also in the handshake of a server that is frozen.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+import pymysql
 from sqlalchemy.engine import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import ArgumentError
 
 from edgebed.experiment.errors import EnvironmentFault
+from edgebed.stores import mysql_rows
+from edgebed.stores.columns import Columns, Read
 from edgebed.stores.engines import Kind, Rules
+from edgebed.stores.log_schema import Row
 
 CONNECT_S = 5.0
 ANSWER_S = 20.0
@@ -47,7 +52,6 @@ class Mysql(Rules):
     """A server."""
 
     pauses_s = (0.05, 0.2, 0.5, 1.0)
-    statement_rows = 1000
 
     def engine(self, url: URL, setting: str, busy_s: float, password: str | None) -> Engine:
         """As in `Rules`."""
@@ -57,8 +61,6 @@ class Mysql(Rules):
             raise ArgumentError("it names no host or no database")
         if unknown := set(url.query) - {*OPTIONS, "local_infile"}:
             raise ArgumentError(f"{', '.join(sorted(unknown))} is unknown; known are {', '.join(OPTIONS)}")
-        import pymysql
-
         arguments: dict[str, Any] = {
             "host": url.host,
             "port": url.port or 3306,
@@ -105,6 +107,19 @@ class Mysql(Rules):
         """As in `Rules`."""
         found = _REMEDIES.get(_number(error) or 0, "see whether the server runs well, and its log")
         return f"{found}, then go on with the same command"
+
+    def insert(self, connection: Connection, rows: Sequence[Row]) -> int:
+        """As in `Rules`."""
+        return mysql_rows.insert(connection, rows)
+
+    def columns(self, read: Read, run: str, episodes: Sequence[int], names: Sequence[str]) -> Columns:
+        """As in `Rules`."""
+        return mysql_rows.columns(read, run, episodes, names)
+
+    def describe(self, connection: Connection) -> str:
+        """As in `Rules`; a server does not say how much room it has."""
+        version = str(connection.exec_driver_sql("SELECT VERSION()").scalar())
+        return version if "MariaDB" in version else f"MySQL {version}"
 
     def hold(self, connection: Connection, wait_s: float) -> None:
         """By a lock of the server's, which ends with the connection."""

@@ -8,8 +8,9 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from edgebed.experiment.errors import EnvironmentFault, Problem, UserError
@@ -23,6 +24,20 @@ _NO_CONFIG, _CONFLICT, _NO_INSTANCE, _NO_NAMESPACE, _FORBIDDEN = 20004, 20005, 2
 _LOGIN, _READY = "auth/user/login", "admin/core/state/readiness"
 _KEPT = 4
 """Connections that are kept open at most."""
+
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Registration:
+    """An instance as Nacos holds it."""
+
+    ip: str
+    """Or a host's name."""
+    port: int
+    metadata: Mapping[str, str]
+    """Without what tells Nacos how to treat it."""
 
 
 class Refused(Exception):
@@ -48,7 +63,7 @@ class NacosHttp:
 
     def version(self) -> str:
         """Of the server that answers."""
-        return str(self._ask("GET", "admin/core/state")["version"])
+        return self._ask(lambda found: str(found["version"]), "GET", "admin/core/state")
 
     def make_namespace(self) -> bool:
         """Creates the namespace where there is none, because Nacos shows nobody what is in one that does not exist.
@@ -61,7 +76,7 @@ class NacosHttp:
             return True
         try:
             if not self._has_namespace():
-                self._ask("POST", "admin/core/namespace", namespaceId=name, namespaceName=name, namespaceDesc="edgebed")
+                self._ask(_nothing, "POST", "admin/core/namespace", {"namespaceId": name, "namespaceName": name})
         except Refused as refused:
             if refused.code == _FORBIDDEN:
                 found, remedy = f"namespace {name!r} does not exist", f"create it in Nacos, or give {PUBLIC}"
@@ -72,18 +87,17 @@ class NacosHttp:
     def read(self, key: str) -> tuple[str, int] | None:
         """A configuration's content, and when it was set: milliseconds of the servers' clock. None where there is none."""
         try:
-            found = self._ask("GET", "client/cs/config", **self._config(key))
+            return self._ask(_content, "GET", "client/cs/config", self._config(key))
         except Refused as refused:
             if refused.code == _NO_CONFIG:
                 return None
             raise self._fault(f"configuration {key}: {refused}") from refused
-        return str(found["content"] or ""), int(found["lastModified"])
 
     def publish(self, key: str, content: str, instead_of: str) -> bool:
         """Sets it where the content there has this MD5 (any, when empty); False where it has another. Needs rights."""
         try:
             headers = {"casMd5": instead_of} if instead_of else {}
-            self._ask("POST", "admin/cs/config", headers, content=content, **self._config(key))
+            self._ask(_nothing, "POST", "admin/cs/config", {**self._config(key), "content": content}, headers)
         except Refused as refused:
             if refused.code == _CONFLICT:
                 return False
@@ -93,17 +107,16 @@ class NacosHttp:
     def remove(self, key: str) -> None:
         """Needs rights."""
         try:
-            self._ask("DELETE", "admin/cs/config", **self._config(key))
+            self._ask(_nothing, "DELETE", "admin/cs/config", self._config(key))
         except Refused as refused:
             raise self._fault(f"configuration {key} cannot be removed: {refused}") from refused
 
-    def instances(self, service: str) -> list[dict[str, Any]]:
-        """Those of a service that are healthy, as Nacos describes them; as they were half a second ago, perhaps."""
+    def instances(self, service: str) -> list[Registration]:
+        """Those of a service that are healthy; as they were half a second ago, perhaps."""
         try:
-            found = self._ask("GET", "client/ns/instance/list", **self._service(service))
+            return self._ask(_registrations, "GET", "client/ns/instance/list", self._service(service))
         except Refused as refused:
             raise self._fault(f"service {service}: {refused}") from refused
-        return [instance for instance in found or [] if instance["healthy"] and instance["enabled"]]
 
     def enter(self, service: str, ip: str, port: int, metadata: Mapping[str, str]) -> None:
         """Registers an instance that is to be heard of."""
@@ -125,10 +138,9 @@ class NacosHttp:
             connection.close()
 
     def _instance(self, method: str, service: str, ip: str, port: int, **more: str) -> bool:
+        parameters = {**self._service(service), "ip": ip, "port": str(port), "ephemeral": "true", **more}
         try:
-            self._ask(
-                method, "client/ns/instance", ip=ip, port=str(port), ephemeral="true", **more, **self._service(service)
-            )
+            self._ask(_nothing, method, "client/ns/instance", parameters)
         except Refused as refused:
             if refused.code == _NO_INSTANCE:
                 return False
@@ -138,7 +150,7 @@ class NacosHttp:
     def _has_namespace(self) -> bool:
         """True as well where this user may not know."""
         try:
-            self._ask("GET", "admin/core/namespace", namespaceId=self.namespace)
+            self._ask(_nothing, "GET", "admin/core/namespace", {"namespaceId": self.namespace})
         except Refused as refused:
             if refused.code not in (_NO_NAMESPACE, _FORBIDDEN):
                 raise
@@ -154,18 +166,29 @@ class NacosHttp:
     def _fault(self, reason: str) -> EnvironmentFault:
         return EnvironmentFault(f"Nacos at {','.join(self._servers)}: {reason}")
 
-    def _ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **parameters: str) -> Any:
-        """The data of an answer. Raises Refused with Nacos's code."""
+    def _ask(
+        self,
+        read: Callable[[Any], Answer],
+        method: str,
+        path: str,
+        parameters: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """What `read` makes of the data of an answer. Raises Refused with Nacos's code."""
         for attempt in range(2):
-            status, answer = self._send(method, path, {**(headers or {}), **self._authorization()}, parameters)
+            status, answer = self._send(method, path, {**(headers or {}), **self._authorization()}, parameters or {})
             if status not in (401, 403):
                 break
             self._token = None  # it may have been given by a server that was started anew
             if self._user is None or attempt:
                 raise self._no_right(path)
-        if answer["code"] != 0:
-            raise Refused(int(answer["code"]), f"{answer.get('message')}: {answer.get('data')}"[:300])
-        return answer["data"]
+        try:
+            if answer["code"] == 0:
+                return read(answer["data"])
+            refused = Refused(int(answer["code"]), f"{answer.get('message')}: {answer.get('data')}"[:300])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._fault("answers something else than Nacos; mend EDGEBED_COORDINATION") from error
+        raise refused
 
     def _no_right(self, path: str) -> Exception:
         if path.startswith("admin/core/namespace") and self._user is not None:
@@ -194,8 +217,11 @@ class NacosHttp:
                 )
             if status != 200:
                 raise self._fault("cannot tell whether it knows the user; see its log")
-            self._token = str(answer["accessToken"])
-            self._token_until = time.monotonic() + 0.9 * float(answer.get("tokenTtl", 18000))
+            try:
+                self._token = str(answer["accessToken"])
+                self._token_until = time.monotonic() + 0.9 * float(answer.get("tokenTtl", 18000))
+            except (KeyError, TypeError, ValueError) as error:
+                raise self._fault("answers something else than Nacos; mend EDGEBED_COORDINATION") from error
         return {"accessToken": self._token}
 
     def _send(
@@ -265,3 +291,20 @@ class NacosHttp:
                 self._idle.append((server, connection))
                 return
         connection.close()
+
+
+def _content(found: Any) -> tuple[str, int]:
+    return str(found["content"] or ""), int(found["lastModified"])
+
+
+def _registrations(found: Any) -> list[Registration]:
+    return [_registration(one) for one in found or () if one["healthy"] and one["enabled"]]
+
+
+def _registration(found: Any) -> Registration:
+    metadata = {str(key): str(text) for key, text in found["metadata"].items() if not key.startswith("preserved.")}
+    return Registration(str(found["ip"]), int(found["port"]), metadata)
+
+
+def _nothing(_: Any) -> None:
+    return None

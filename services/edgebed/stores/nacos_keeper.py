@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from edgebed.experiment.errors import EdgebedError, EnvironmentFault, Problem, UserError
-from edgebed.stores.nacos_http import NacosHttp
-from edgebed.stores.nacos_lines import ADDRESS, BEAT_MS, NAME, SINCE, WHO, Line, Registration, held
+from edgebed.stores.nacos_http import NacosHttp, Registration
+from edgebed.stores.nacos_lines import ADDRESS, BEAT_MS, NAME, SINCE, WHO, Line, held
 
 CHECK_S = BEAT_MS / 1000
 RETRY_S = 1.0

@@ -1,11 +1,10 @@
-"""What holds the registrations of a process in Nacos and tells of changes: the SDK's connections, or `LightLine`'s questions."""
+"""What holds a process's registrations in Nacos and tells of changes: the SDK's connections, or `LightLine`'s questions."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from edgebed.stores.nacos_http import NacosHttp
+from edgebed.stores.nacos_http import NacosHttp, Registration
 
 WHO, SINCE, NAME, ADDRESS = "edgebed.by", "edgebed.since", "edgebed.name", "edgebed.address"
 """Metadata of ours: which coordinator registered an instance, when (milliseconds), its name and its address."""
@@ -21,26 +20,9 @@ _PRESERVED = {
 }
 
 
-@dataclass(frozen=True)
-class Registration:
-    """An instance as Nacos holds it."""
-
-    ip: str
-    """Or a host's name."""
-    port: int
-    metadata: Mapping[str, str]
-
-
-def registration(described: Mapping[str, Any]) -> Registration:
-    """From Nacos's description of an instance."""
-    metadata = {key: text for key, text in described["metadata"].items() if key not in _PRESERVED}
-    return Registration(str(described["ip"]), int(described["port"]), metadata)
-
-
 def held(http: NacosHttp, service: str, who: str) -> dict[str, Registration]:
     """By name, what the servers have of a coordinator."""
-    found = map(registration, http.instances(service))
-    return {one.metadata[NAME]: one for one in found if one.metadata.get(WHO) == who}
+    return {one.metadata.get(NAME, ""): one for one in http.instances(service) if one.metadata.get(WHO) == who}
 
 
 class Line(Protocol):
@@ -85,7 +67,8 @@ class LightLine:
 
     def stands(self, service: str, who: str, registrations: Mapping[str, Registration]) -> bool:
         """As in `Line`; what repeats the registrations."""
-        if not all([self._http.beat(service, one.ip, one.port) for one in registrations.values()]):
+        known = [self._http.beat(service, one.ip, one.port) for one in registrations.values()]
+        if not all(known):
             return False
         now = time.monotonic()
         if now < self._looked.get(service, -LOOK_S) + LOOK_S:

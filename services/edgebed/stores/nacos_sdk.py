@@ -6,7 +6,8 @@ remembers is not asked: `nacos_http` asks the servers.
 The SDK is tamed here, because it is made for a process of its own. It keeps logs and caches at home unless told otherwise;
 adds a handler to two loggers with each client; logs contents of configurations, and tokens; calls `logging.error`, which
 gives the root logger a handler; and takes five seconds to shut down. Its import takes one to three seconds and 50 to 65 MB,
-so it is imported when it is needed, and never before a fork: gRPC's threads would be missing in the child.
+so it is imported when it is needed. A client must be made after a fork: gRPC's threads would be missing in the child. Its
+import alone starts none, and a parent that forks many may import it for them all: 15 MB are left to each then.
 """
 
 import asyncio
@@ -21,8 +22,8 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from edgebed.experiment.errors import EdgebedError, EnvironmentFault, Problem, UserError
-from edgebed.stores.nacos_http import GROUP, NacosHttp
-from edgebed.stores.nacos_lines import Registration, held
+from edgebed.stores.nacos_http import GROUP, NacosHttp, Registration
+from edgebed.stores.nacos_lines import held
 
 CALL_S = 5.0
 """Longest wait for an answer."""
@@ -33,8 +34,6 @@ LOG_BYTES = 1 << 20
 
 _LOGGERS = ("naming", "config")
 _log = logging.getLogger(__name__)
-_taming = threading.Lock()
-_file: RotatingFileHandler | None = None
 Answer = TypeVar("Answer")
 
 
@@ -104,7 +103,7 @@ class NacosSdk:
             self._do(self._shut(), CLOSE_S + 1)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CALL_S)
-        _untame()
+        _taming.end()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -137,13 +136,13 @@ class NacosSdk:
         builder = builder.cache_dir(str(self._folder / "cache")).load_cache_at_start(False)
         if self._user is not None:
             builder = builder.username(self._user).password(self._password or "")
-        _tame(self._folder)
+        _taming.tame(self._folder)
         try:
             if kind == "naming":
                 return await self._sdk.NacosNamingService.create_naming_service(builder.build())
             return await self._sdk.NacosConfigService.create_config_service(builder.build())
         finally:
-            _tame(self._folder)  # it has added its own handler
+            _taming.tame(self._folder)  # it has added its own handler
 
     async def _hold(self, service: str, registrations: Sequence[Registration]) -> None:
         naming = await self._service("naming")
@@ -162,9 +161,9 @@ class NacosSdk:
                 self._sdk.DeregisterInstanceParam(
                     service_name=service,
                     group_name=GROUP,
-                    ip="0.0.0.0",
+                    ip="127.0.0.1",
                     port=1,
-                    ephemeral=True,  # noqa: S104
+                    ephemeral=True,
                 )
             )
 
@@ -218,42 +217,45 @@ class _Discreet(logging.Filter):
             )
         message = record.getMessage()
         record.msg, record.args = message.split("content:")[0].split("AccessToken")[0][:500], ()
-        return True
+        return record.levelno >= logging.WARNING
 
 
-_discreet = _Discreet()
+class _Taming:
+    """Of the SDK's loggers, which are the process's: their warnings go to one file, and nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._lock, self._discreet = threading.Lock(), _Discreet()
+        self._file: RotatingFileHandler | None = None
+
+    def tame(self, folder: Path) -> None:
+        """Again after each client that was made, because it adds a handler; the last folder has the file."""
+        from v2.nacos.transport import rpc_client
+
+        with self._lock:
+            (folder / "log").mkdir(parents=True, exist_ok=True)
+            path = (folder / "log" / "nacos.log").absolute()
+            if self._file is None or Path(self._file.baseFilename) != path:
+                self.end()
+                self._file = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8", delay=True)
+                self._file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+            for name in _LOGGERS:
+                logger = logging.getLogger(name)
+                for handler in [handler for handler in logger.handlers if handler is not self._file]:
+                    logger.removeHandler(handler)
+                    handler.close()
+                logger.addHandler(self._file)
+                logger.addFilter(self._discreet)
+                logger.propagate = False
+            # It says logging.error() there, which gives the root logger a handler.
+            rpc_client.logging = SimpleNamespace(**{**vars(logging), "error": logging.getLogger(_LOGGERS[0]).error})
+
+    def end(self) -> None:
+        """Closes the file, which another client's warning opens again."""
+        if self._file is not None:
+            self._file.close()
 
 
-def _tame(folder: Path) -> None:
-    """The SDK's loggers write warnings to one file, and nothing elsewhere."""
-    global _file
-    # It says logging.error() there, which gives the root logger a handler.
-    from v2.nacos.transport import rpc_client
-
-    with _taming:
-        (folder / "log").mkdir(parents=True, exist_ok=True)
-        path = folder / "log" / "nacos.log"
-        if _file is None or Path(_file.baseFilename) != path.absolute():
-            if _file is not None:
-                _file.close()
-            _file = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8", delay=True)
-            _file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-        for name in _LOGGERS:
-            logger = logging.getLogger(name)
-            for handler in [handler for handler in logger.handlers if handler is not _file]:
-                logger.removeHandler(handler)
-                handler.close()
-            logger.addHandler(_file)
-            logger.addFilter(_discreet)
-            logger.propagate = False
-        rpc_client.logging = SimpleNamespace(**{**vars(logging), "error": logging.getLogger(_LOGGERS[0]).error})
-
-
-def _untame() -> None:
-    """Closes the file, which the next client opens again."""
-    with _taming:
-        if _file is not None:
-            _file.close()
+_taming = _Taming()
 
 
 def _forgotten(_: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
