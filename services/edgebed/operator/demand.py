@@ -97,7 +97,9 @@ def _played(experiment: Experiment) -> tuple[int, int, dict[str, int]]:
     offline = {str((m.collect, m.offline, m.offline.attribution)) for m in spec.methods if m.offline is not None}
     learned = [method for method in spec.methods if method.learned]
     online = {method.name: method.online.episodes for method in learned if method.online is not None}
-    episodes = sum(collected.values()) + evaluated * (len(policies) + seeds * len(learned)) + seeds * sum(online.values())
+    episodes = (
+        sum(collected.values()) + evaluated * (len(policies) + seeds * len(learned)) + seeds * sum(online.values())
+    )
     stages = len(collected) + len(policies) + seeds * (len(offline) + len(online) + len(learned))
     return episodes, stages, online
 

@@ -9,8 +9,12 @@ from decimal import Decimal
 from typing import Any
 
 _KEYS = ("name", "uid", "topologyKey", "containerPort", "mountPath")
-_FACTORS = {"": 1, "m": Decimal("0.001"), "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_FACTORS |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+_FACTORS: dict[str, Decimal] = {
+    "": Decimal(1),
+    "m": Decimal("0.001"),
+    **{letter: Decimal(1000**power) for power, letter in enumerate("kMGT", 1)},
+    **{f"{letter}i": Decimal(1024**power) for power, letter in enumerate("KMGT", 1)},
+}
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)([a-zA-Z]*)")
 
 

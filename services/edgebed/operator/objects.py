@@ -7,6 +7,7 @@ built; so a running experiment keeps what it was started with when the operator'
 """
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -42,10 +43,11 @@ def document_map(document: Item, names: Names) -> Item:
     """The experiment as it is run: for the simulator's Job, and for people."""
     item = _item("v1", "ConfigMap", names.document, names, "experiment")
     item["metadata"]["annotations"] = {DIGEST: document_digest(document)}
-    return item | {"data": {FILE: yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)}}
+    data = {FILE: yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)}
+    return _sealed(item | {"data": data})
 
 
-def document_in(item: Item) -> Item | None:
+def document_in(item: Mapping[str, Any]) -> Item | None:
     """The document of such a map; None where somebody changed it, or nobody can read it."""
     try:
         document = yaml.safe_load(item["data"][FILE])
@@ -124,7 +126,7 @@ def resting(kind: str) -> Item:
     return {"spec": {SWITCHES[kind]: True if kind == "Job" else 0}}
 
 
-def is_resting(item: Item) -> bool:
+def is_resting(item: Mapping[str, Any]) -> bool:
     """Whether a workload is told to have no pods."""
     switch = item["spec"].get(SWITCHES[item["kind"]])
     return bool(switch) if item["kind"] == "Job" else switch == 0
@@ -138,7 +140,7 @@ def _item(version: str, kind: str, name: str, names: Names, component: str) -> I
 def _sealed(item: Item) -> Item:
     """The object with what it was built from."""
     switch = SWITCHES.get(item["kind"])
-    content = {**item, "spec": {key: value for key, value in item["spec"].items() if key != switch}}
+    content = {**item, "spec": {key: value for key, value in item.get("spec", {}).items() if key != switch}}
     digest = hashlib.sha256(canonical(content)).hexdigest()[:16]
     metadata = item["metadata"]
     return {**item, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), BUILT_FROM: digest}}}

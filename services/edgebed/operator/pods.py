@@ -5,18 +5,22 @@ comes back with another one says so with its next heartbeat. What it writes is i
 in the spool, and the configuration can be had again.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from edgebed.operator.names import Names, labels
 from edgebed.operator.settings import SERVICES, OperatorSettings, SimulatorRole, TrainerRole
 
-COMPONENTS = {"edgeNode": "edge-node", "taskGenerator": "task-generator", "trainer": "trainer", "simulator": "simulator"}
+COMPONENTS = {
+    "edgeNode": "edge-node",
+    "taskGenerator": "task-generator",
+    "trainer": "trainer",
+    "simulator": "simulator",
+}
 """Values of app.kubernetes.io/component."""
 PORTS = {"edgeNode": 8081, "taskGenerator": 8082, "trainer": 8083}
 STATE = "/var/lib/edgebed"
 ARTEFACTS = f"{STATE}/artefacts"
-SECRETS = "/etc/edgebed/secrets"  # noqa: S105  # a folder
+SECRETS = "/etc/edgebed/secrets"
 DOCUMENT = "/etc/edgebed/experiment"
 FILE = "experiment.yaml"
 
@@ -170,5 +174,3 @@ def _resources(name: str, settings: OperatorSettings) -> Template:
 
 def _values(**values: str) -> list[Template]:
     return [{"name": name, "value": value} for name, value in values.items()]
-
-

@@ -21,7 +21,7 @@ from edgebed.operator.conditions import Condition, find, instant, stamp
 from edgebed.operator.demand import Demand, demand, demand_of, document_digest, document_of
 from edgebed.operator.objects import build, document_in
 from edgebed.operator.plan import Delete, Event, Item, Observed, Plan, Stop, Submit
-from edgebed.operator.progress import concluded, mirrored
+from edgebed.operator.progress import concluded, mirrored, simulated
 from edgebed.operator.settings import OperatorSettings
 from edgebed.operator.simulation import simulated_course
 from edgebed.operator.trouble import summary, troubles_of
@@ -50,7 +50,9 @@ def reconcile(experiment: Item, observed: Observed, now: datetime, settings: Ope
         return case.fail("InvalidSpecification", str(error))
     plan = _living(case, need)
     if case.begun and case.status.get("observedGeneration") != case.generation and _is_changed(case, need):
-        message = "the specification was changed after the start; the run goes on as it was started. Delete and apply it anew"
+        message = (
+            "the specification was changed after the start; the run goes on as it was started. Delete and apply it anew"
+        )
         plan = Plan(**{**vars(plan), "events": (*plan.events, Event("Warning", "SpecificationChanged", message))})
     return plan
 
@@ -58,7 +60,7 @@ def reconcile(experiment: Item, observed: Observed, now: datetime, settings: Ope
 def _need(case: Case) -> Demand:
     """What it needs: once begun, by the document that was begun with."""
     kept = case.observed.object("ConfigMap", case.names.document) if case.begun else None
-    document = None if kept is None else document_in(dict(kept))
+    document = None if kept is None else document_in(kept)
     if document is not None:
         return demand_of(document)
     return demand(case.names.experiment, case.spec)
@@ -75,7 +77,7 @@ def _living(case: Case, need: Demand) -> Plan:
     refusal = case.observed.refusal
     if refusal is not None and refusal.lasting:
         return case.fail("InvalidSpecification", refusal.message)
-    course = simulated_course(case, need) if need.simulated else _course(case)
+    course = simulated_course(case) if need.simulated else _course(case)
     if course == "finished":
         return _succeed(case, need)
     if course.startswith("failed: "):
@@ -106,7 +108,10 @@ def _start(case: Case, need: Demand, found: Upkeep) -> Plan:
     ready, text = _readiness(case, need)
     troubles = troubles_of(case.observed.pods, case.observed.warnings, case.now)
     if found.taken:
-        reason, text = "NameTaken", f"{', '.join(found.taken)} belongs to somebody else; delete it, or rename the experiment"
+        reason, text = (
+            "NameTaken",
+            f"{', '.join(found.taken)} belongs to somebody else; delete it, or rename the experiment",
+        )
     elif found.waiting:
         reason, text = "Waiting", f"{', '.join(found.waiting)} of before has to go first"
     elif ready and case.observed.refusal is not None:
@@ -121,7 +126,11 @@ def _start(case: Case, need: Demand, found: Upkeep) -> Plan:
         limit = case.spec.get("startDeadlineSeconds", 600)
         return case.fail("StartDeadlineExceeded", f"it was not at work within {limit} s (startDeadlineSeconds): {text}")
     events = _upkeep_events(case, found)
-    if (troubles or found.taken or case.observed.refusal) and case.is_news("Ready", reason, text) and reason != "PodsReady":
+    if (
+        (troubles or found.taken or case.observed.refusal)
+        and case.is_news("Ready", reason, text)
+        and reason != "PodsReady"
+    ):
         events.append(Event("Warning", reason, text))
     submits: tuple[Submit, ...] = ()
     changes: dict[str, Any] = {"phase": "Pending" if found.taken or found.waiting else "Starting"}
@@ -139,8 +148,6 @@ def _start(case: Case, need: Demand, found: Upkeep) -> Plan:
 
 def _at_work(case: Case, need: Demand, found: Upkeep) -> Plan:
     """Mirrors the run."""
-    from edgebed.operator.progress import simulated
-
     ready, text = _readiness(case, need)
     troubles = [] if ready else troubles_of(case.observed.pods, case.observed.warnings, case.now)
     reason = "PodsReady" if ready else troubles[0].reason if troubles else "PodsStarting"
@@ -148,7 +155,9 @@ def _at_work(case: Case, need: Demand, found: Upkeep) -> Plan:
     state = simulated(case.observed.log, need) if need.simulated else mirrored(case.observed.run or {}, need)
     changes = {"run": case.names.run, "startedAt": case.status.get("startedAt") or stamp(case.now), **state}
     if need.simulated and (case.status.get("progressPercent") or 0) > state["progressPercent"]:
-        changes = {key: value for key, value in changes.items() if key in ("run", "startedAt")}  # its log was turned over
+        changes = {
+            key: value for key, value in changes.items() if key in ("run", "startedAt")
+        }  # its log was turned over
     events = _upkeep_events(case, found)
     if troubles and case.is_news("Ready", reason, text):
         events.append(Event("Warning", reason, text))
@@ -156,7 +165,11 @@ def _at_work(case: Case, need: Demand, found: Upkeep) -> Plan:
     if not need.simulated and not case.observed.handed and ready:
         submits = (Submit(case.names.run, need.document),)  # should nobody go on with it after a restart
     plan = Plan(
-        tuple(found.delete), tuple(found.apply), tuple(found.patch), submits, again_s=_until(case, MIRROR_S, started=True)
+        tuple(found.delete),
+        tuple(found.apply),
+        tuple(found.patch),
+        submits,
+        again_s=_until(case, MIRROR_S, started=True),
     )
     phase = str(changes.get("phase") or case.status.get("phase"))
     conditions = _conditions(Condition("Ready", ready, reason, text), phase)

@@ -1,12 +1,11 @@
 """How the Job of a simulated experiment stands."""
 
 from edgebed.operator.case import Case
-from edgebed.operator.demand import Demand
 from edgebed.operator.trouble import ending
 from edgebed.operator.upkeep import belongs, job_ended
 
 
-def simulated_course(case: Case, need: Demand) -> str:
+def simulated_course(case: Case) -> str:
     """Not there, running, finished, or failed with its reason; as `Runs.find` would say of a run."""
     job = case.observed.object("Job", case.names.job)
     if job is None or not belongs(job, case.names) or job["metadata"].get("deletionTimestamp"):

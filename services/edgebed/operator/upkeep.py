@@ -51,7 +51,11 @@ def rest(observed: Observed, names: Names, kinds: Sequence[str] = tuple(SWITCHES
     return [
         Patch(item["kind"], item["metadata"]["name"], resting(item["kind"]))
         for item in observed.objects
-        if item["kind"] in kinds and belongs(item, names) and not _going(item) and not is_resting(item) and not _over(item)
+        if item["kind"] in kinds
+        and belongs(item, names)
+        and not _going(item)
+        and not is_resting(item)
+        and not _over(item)
     ]
 
 
@@ -98,7 +102,7 @@ def _look_at(item: Item, there: Item | None, names: Names, at_work: bool, found:
 
 def is_resting_workload(item: Item) -> bool:
     """Whether it is a workload that has no pods because it was told so."""
-    return item["kind"] in SWITCHES and is_resting(dict(item))
+    return item["kind"] in SWITCHES and is_resting(item)
 
 
 def _precedes(item: Item, names: Names) -> bool:
