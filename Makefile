@@ -57,6 +57,7 @@ format: setup ## format the code
 
 generate: setup ## make the generated files again
 	$(BIN)/python -m edgebed.experiment.reference docs/specification.md
+	$(BIN)/python -m edgebed.experiment.crd deploy/crd/experiments.yaml
 	$(BIN)/python -m scripts.lifecycle
 	$(BIN)/python -m scripts.settings_table docs/settings.md
 	$(BIN)/python -m grpc_tools.protoc -I proto/edgebed/v1 --python_out=$(MESSAGES) --pyi_out=$(MESSAGES) testbed.proto

@@ -218,6 +218,18 @@ def schema() -> None:
         _print_json(experiment_schema())
 
 
+@app.command()
+def crd() -> None:
+    """Print the CustomResourceDefinition that lets a Kubernetes cluster take experiments.
+
+    edgebed crd | kubectl apply --server-side -f -
+    """
+    with guarded():
+        from edgebed.experiment.crd import manifest
+
+        print(manifest(), end="")
+
+
 class Measurable(StrEnum):
     """Applications whose tasks have costs to measure."""
 

@@ -8,7 +8,9 @@ the controller is killed before that, the episode is played again under another 
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from typing import Self
 
 from edgebed.experiment.errors import EnvironmentFault
 from edgebed.stores.log_writer import LogWriter
@@ -38,11 +40,7 @@ class Ingest:
 
     def __init__(self, writer: LogWriter) -> None:
         self._writer = writer
-        self._changed = threading.Condition()
-        self._watched: tuple[str, int] | None = None
-        self._ended: dict[int, int] = {}
-        self._reasons: dict[int, str] = {}
-        self._latest = 0.0
+        self._watched: dict[tuple[str, int], Arrivals] = {}
         self.records = self.refused = 0
         """Records taken, and batches refused, since the process began."""
 
@@ -66,32 +64,11 @@ class Ingest:
         self.records += len(rows)
         return dump(pb.RecordReceipt(stored=new), content_type)
 
-    def watch(self, run: str, episode: int) -> None:
-        """From now on, records of this episode are counted."""
-        with self._changed:
-            self._watched, self._ended, self._reasons = (run, episode), {}, {}
-            self._latest = time.monotonic()
-
-    def ended(self) -> dict[str, int]:
-        """Tasks of the watched episode by status."""
-        with self._changed:
-            statuses = list(self._ended.values())
-        return {state.label: statuses.count(int(state)) for state in OUTCOMES}
-
-    def reasons(self) -> dict[int, str]:
-        """Why tasks of the watched episode failed, where that was not their luck."""
-        with self._changed:
-            return dict(self._reasons)
-
-    def wait(self, total: int, timeout_s: float) -> bool:
-        """Whether `total` tasks of the watched episode ended within the time."""
-        with self._changed:
-            return self._changed.wait_for(lambda: len(self._ended) >= total, timeout_s)
-
-    @property
-    def quiet_s(self) -> float:
-        """Seconds since the last task of the watched episode ended, as far as is known here."""
-        return time.monotonic() - self._latest
+    def watch(self, run: str, episode: int) -> "Arrivals":
+        """What comes of an episode from now on; to be closed."""
+        arrivals = Arrivals(lambda: self._watched.pop((run, episode), None))
+        self._watched[run, episode] = arrivals
+        return arrivals
 
     def put(self, rows: list[Row]) -> None:
         """Records of the controller's own, of tasks whose node is lost."""
@@ -109,24 +86,65 @@ class Ingest:
         )
 
     def _count(self, batch: pb.RecordBatch) -> int:
-        """How many records of the batch are new, as far as it is known here; those of other episodes count as new."""
+        """How many records of the batch are new, as far as it is known here; those that nobody waits for count as new."""
+        new = 0
+        for key, group in groupby(batch.records, lambda record: (record.task.run, record.task.episode)):
+            records, arrivals = list(group), self._watched.get(key)
+            new += len(records) if arrivals is None else arrivals.count(records)
+        return new
+
+
+class Arrivals:
+    """The tasks of one episode whose records have come; a context manager."""
+
+    def __init__(self, forget: Callable[[], object]) -> None:
+        self._forget = forget
+        self._changed = threading.Condition()
+        self._ended: dict[int, int] = {}
+        self._reasons: dict[int, str] = {}
+        self._latest = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._forget()
+
+    def count(self, records: Iterable[pb.TaskRecord]) -> int:
+        """Notes records of the episode; returns how many are of tasks that were not noted before."""
         with self._changed:
-            if self._watched is None:
-                return len(batch.records)
-            new = 0
-            for record in batch.records:
-                task = record.task
-                if (task.run, task.episode) != self._watched:
-                    new += 1
-                elif task.number not in self._ended:
-                    self._ended[task.number] = record.status
+            before = len(self._ended)
+            for record in records:
+                if record.task.number not in self._ended:
+                    self._ended[record.task.number] = record.status
                     if record.reason:
-                        self._reasons[task.number] = record.reason
-                    new += 1
+                        self._reasons[record.task.number] = record.reason
+            new = len(self._ended) - before
             if new:
                 self._latest = time.monotonic()
                 self._changed.notify_all()
             return new
+
+    def ended(self) -> dict[str, int]:
+        """Tasks by status."""
+        with self._changed:
+            statuses = list(self._ended.values())
+        return {state.label: statuses.count(int(state)) for state in OUTCOMES}
+
+    def reasons(self) -> dict[int, str]:
+        """Why tasks failed, where that was not their luck."""
+        with self._changed:
+            return dict(self._reasons)
+
+    def wait(self, total: int, timeout_s: float) -> bool:
+        """Whether `total` tasks ended within the time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self._ended) >= total, timeout_s)
+
+    @property
+    def quiet_s(self) -> float:
+        """Seconds since the last task ended, as far as is known here."""
+        return time.monotonic() - self._latest
 
 
 OUTCOMES = (TaskState.SUCCEEDED, TaskState.DROPPED, TaskState.FAILED, TaskState.UNFINISHED)

@@ -1,6 +1,6 @@
 """One episode on the wall clock: everybody is told of it, it is waited for, and everybody is told of its end.
 
-    ended = Round(fleet, watch, generator, ingest, stop, check).play(plan_at, decision_key, longest_s, tell_again)
+    ended = Round(fleet, watch, generator, arrivals, stop, check).play(plan_at, decision_key, longest_s, tell_again)
 
 Waiting costs the nodes nothing: the records that arrive say how many tasks have ended. Only when the last slot is over and
 tasks are still missing are the nodes asked, twice a second, whether anybody has anything left.
@@ -18,7 +18,7 @@ from typing import Any
 from edgebed.controller.account import Stats
 from edgebed.controller.directory import Stopped
 from edgebed.controller.fleet import Fleet
-from edgebed.controller.ingest import Ingest
+from edgebed.controller.ingest import Arrivals
 from edgebed.controller.remote import Remote, RemoteError, RemoteRefused
 from edgebed.controller.watch import Watch
 from edgebed.experiment.errors import EdgebedError, EnvironmentFault
@@ -61,13 +61,13 @@ class Round:
         fleet: Fleet,
         watch: Watch,
         generator: Remote,
-        ingest: Ingest,
+        arrivals: Arrivals,
         stop: threading.Event,
         check: Callable[[], None],
     ) -> None:
         """`check` raises when the nodes that are lost are too many; `stop` ends what runs with Stopped."""
         self._fleet, self._watch, self._generator = fleet, watch, generator
-        self._ingest, self._stop, self._check = ingest, stop, check
+        self._arrivals, self._stop, self._check = arrivals, stop, check
 
     def play(self, plan_at: PlanAt, decision_key: int, longest_s: float, tell_again: Callable[[], None]) -> Ended:
         """From telling everybody to the end; whatever is raised, nothing runs anywhere afterwards.
@@ -132,7 +132,7 @@ class Round:
         noticed: float | None = None
         idle_at: int | None = None
         asked = 0.0
-        while not self._ingest.wait(len(plan.tasks), _TICK_S):
+        while not self._arrivals.wait(len(plan.tasks), _TICK_S):
             if self._stop.is_set():
                 raise Stopped
             for node, fault in self._watch.faults.items():
@@ -143,14 +143,14 @@ class Round:
             now = time.monotonic()
             if now < over or now - asked < _IDLE_S:
                 continue
-            asked, ended = now, sum(self._ingest.ended().values())
+            asked, ended = now, sum(self._arrivals.ended().values())
             if not self._all_idle():
                 idle_at = None
             elif idle_at == ended:
                 break  # twice in a row nobody had anything, and nothing came: what is missing will not come
             else:
                 idle_at = ended
-            if self._ingest.quiet_s > stuck_s and now > over + stuck_s:
+            if self._arrivals.quiet_s > stuck_s and now > over + stuck_s:
                 break
         return noticed
 

@@ -111,18 +111,18 @@ class Testbed:
         self._bring_back()
         told = {**(about or {}), "modelVersion": self._version, "scheduler": order.kind}
         number = self.store.register(self.run, phase, position, told)
-        self._ingest.watch(self.run, number)
         addresses = [node.address for node in nodes.fleet.nodes]
-        ended = Round(nodes.fleet, nodes.watch, nodes.generator, self._ingest, self._stop, self._check).play(
-            lambda starts_ns: plan_of(tasks, self.run, number, starts_ns, addresses),
-            int(tasks.decision_key[0]),
-            longest_stages_s(tasks, nodes.setting.network),
-            lambda: self._tell_again(nodes.fleet.there),
-        )
+        with self._ingest.watch(self.run, number) as arrivals:
+            ended = Round(nodes.fleet, nodes.watch, nodes.generator, arrivals, self._stop, self._check).play(
+                lambda starts_ns: plan_of(tasks, self.run, number, starts_ns, addresses),
+                int(tasks.decision_key[0]),
+                longest_stages_s(tasks, nodes.setting.network),
+                lambda: self._tell_again(nodes.fleet.there),
+            )
         self._ingest.flush(FLUSH_S)
         plan = ended.plan
         absent = missing(plan, self.store.tasks_of(self.run, number))
-        lost = [task for task, reason in self._ingest.reasons().items() if reason == NODE_LOST]
+        lost = [task for task, reason in arrivals.reasons().items() if reason == NODE_LOST]
         if absent and self._explained(ended.emitted):
             self._ingest.put(lost_rows(plan, absent, ended.loss_s, self._version))
             self._ingest.flush(FLUSH_S)

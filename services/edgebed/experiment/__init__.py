@@ -11,6 +11,8 @@ figures and report. What does not: servers, torch, simulators; whoever produces 
     reading        the same for a YAML file; yaml_lines: YAML with the line of every value
     inputs, trace  networks and tasks, drawn or read from files
     reference      the page that explains every field, made from the model
+    crd, status    the same for Kubernetes, as a CustomResourceDefinition; structural: JSON Schema to what it asks for
+    resource       an experiment as the API server returns it
     stages         results that are computed once; folder: the folder of a run; files: whole or not at all
     outcome        what a run measured; intervals, statistics: what follows from it; verdict: in plain sentences
     results        results.json, and the report made from it

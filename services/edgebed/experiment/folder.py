@@ -44,7 +44,7 @@ def open_run_folder(path: Path, experiment: Experiment, versions: Mapping[str, s
     cannot be written.
     """
     copies: dict[str, bytes] = {}
-    as_run = experiment
+    as_run = experiment.without_schedule()
     spec = experiment.spec
     if isinstance(spec.network, NetworkFile):
         copies["inputs/network.json"] = file_content(experiment.folder / spec.network.file, "spec.network.file")

@@ -7,12 +7,15 @@ paper's (Lin et al. 2024, section V.A, Algorithms 1 and 2) where it gives them.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_serializer, model_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, model_serializer, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from edgebed.experiment.document import Attribution, Count, Document, Fraction, NotNegative, Positive, refused
 from edgebed.experiment.errors import shown
 
 MethodName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9._+-]*[a-zA-Z0-9+])?$", max_length=63)]
+PolicyName = Annotated[str, Field(min_length=1, max_length=63)]
 Hidden = Annotated[int, Field(ge=1, le=4096)]
 
 
@@ -21,7 +24,7 @@ class PolicyChoice(Document):
 
     model_config = ConfigDict(extra="allow")
 
-    kind: Annotated[str, Field(min_length=1)]
+    kind: PolicyName
     """Name of an installed policy."""
 
     @property
@@ -37,6 +40,14 @@ class PolicyChoice(Document):
         if isinstance(value, Mapping):
             return {str(key): item for key, item in value.items()}
         raise refused(f"{shown(value)} is not allowed", "give the name of a policy, or {kind: name, ...parameters}")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        mapping = handler.resolve_ref_schema(handler(schema))
+        name = {
+            key: value for key, value in mapping["properties"]["kind"].items() if key not in ("title", "description")
+        }
+        return {"anyOf": [name, mapping], "x-values": "a name, or {kind: name, ...parameters}"}
 
     @model_serializer
     def _shortest(self) -> object:

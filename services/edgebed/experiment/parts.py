@@ -12,7 +12,7 @@ from edgebed.systems.cooperative.rules import DecisionOrder, DropPolicy, Failure
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]
 ApplicationKind = Literal["synthetic", "cpu", "ffmpeg"]
-FilePath = Annotated[str, Field(min_length=1)]
+FilePath = Annotated[str, Field(min_length=1, max_length=1_000)]
 
 
 class Metadata(Document):
@@ -161,9 +161,9 @@ class Evaluation(Document):
 class Sweep(Document):
     """The whole experiment, once per value of one field."""
 
-    field: Annotated[str, Field(pattern=r"^[a-zA-Z]+(\.[a-zA-Z]+)*$")]
+    field: Annotated[str, Field(pattern=r"^[a-zA-Z]+(\.[a-zA-Z]+)*$", max_length=100)]
     """Path of the field below spec, such as workload.sizeKB."""
     values: Annotated[tuple[Any, ...], Field(strict=False, min_length=1, max_length=100)]
     """What takes its place; anything that the field allows."""
-    label: str | None = None
+    label: Annotated[str, Field(max_length=100)] | None = None
     """Name of the axis in figures; the field's path if not given."""

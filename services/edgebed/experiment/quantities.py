@@ -16,15 +16,19 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from edgebed.experiment.errors import did_you_mean, shown
 from edgebed.systems.cooperative.distributions import Choice, Constant, Distribution, Uniform
 
+MAXIMUM_CHOICES = 1_000
 MAXIMUM_NUMBER = 1e300
 """Numbers beyond this are refused: whatever is computed from them would not be finite."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """The unit of a plain field, for the reference page."""
+    """The unit of a plain field, for the reference page and the schema."""
 
     name: str
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(schema), "x-unit": self.name}
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class Quantity:
             raise _wrong((kind,), f"{shown(items)} is not allowed", "give a list of numbers")
         if kind == "choice" and not items:
             raise _wrong((kind,), "is empty", "give at least one value")
+        if len(items) > MAXIMUM_CHOICES:
+            raise _wrong((kind,), f"has {len(items)} values", f"give at most {MAXIMUM_CHOICES}")
         if kind == "uniform" and len(items) != 2:
             raise _wrong((kind,), f"{shown(items)} is not allowed", "give two numbers, [low, high]")
         numbers = tuple(self._number(item, (kind, position)) for position, item in enumerate(items))
@@ -96,7 +102,10 @@ class Quantity:
             items = {"type": "array", "items": number, **array}
             return {"type": "object", "properties": {key: items}, "required": [key], "additionalProperties": False}
 
-        return {"anyOf": [number, one("uniform", {"minItems": 2, "maxItems": 2}), one("choice", {"minItems": 1})]}
+        choices = {"minItems": 1, "maxItems": MAXIMUM_CHOICES}
+        forms = [number, one("uniform", {"minItems": 2, "maxItems": 2}), one("choice", choices)]
+        values = f"{self.limits}, {{uniform: [low, high]}} or {{choice: [a, b, ...]}}"
+        return {"anyOf": forms, "x-unit": self.unit, "x-values": values}
 
 
 def to_document(distribution: Distribution) -> object:

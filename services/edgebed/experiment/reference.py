@@ -23,7 +23,8 @@ _INTRODUCTION = """# The experiment file
 
 Every field of an experiment, from the model that checks it. Unknown fields are refused. A *distribution* is a number,
 `{uniform: [low, high]}` or `{choice: [a, b, ...]}`. File paths are relative to the experiment file. `edgebed validate
-FILE` says everything that is wrong with a file at once.
+FILE` says everything that is wrong with a file at once; in a cluster that knows experiments, `kubectl explain
+experiment.spec` says the same as this page.
 """
 
 _TITLES = {
@@ -70,7 +71,7 @@ def _section(model: type[BaseModel]) -> str:
     rules = {kind for field in model.model_fields.values() if (kind := _enumeration(field.annotation)) is not None}
     for kind in sorted(rules, key=lambda k: list(model.model_fields).index(_snake(k.__name__))):
         lines += ["", f"`{_camel(kind.__name__)}`:", ""]
-        lines += [f"- `{member.value}`: {text}" for member, text in zip(kind, _member_docs(kind), strict=True)]
+        lines += [f"- `{member.value}`: {text}" for member, text in zip(kind, member_docs(kind), strict=True)]
     return "\n".join([*lines, ""])
 
 
@@ -142,7 +143,7 @@ def _cell(text: str | None) -> str:
     return " ".join((text or "").split()).replace("|", "\\|")
 
 
-def _member_docs(kind: type[StrEnum]) -> list[str]:
+def member_docs(kind: type[StrEnum]) -> list[str]:
     """The docstrings below the members of an enumeration, which Python itself does not keep."""
     import ast
     import inspect

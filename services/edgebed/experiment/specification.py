@@ -27,7 +27,7 @@ from edgebed.experiment.parts import (
     WorkloadFile,
     workload_form,
 )
-from edgebed.experiment.quantities import scaled
+from edgebed.experiment.quantities import Unit, scaled
 from edgebed.systems.cooperative.network import BITS_PER_KB, BITS_PER_MB, NetworkModel
 from edgebed.systems.cooperative.rules import Rules
 from edgebed.systems.cooperative.workload import WorkloadModel
@@ -35,6 +35,9 @@ from edgebed.systems.cooperative.workload import WorkloadModel
 API_VERSION = "edgebed.dev/v1alpha1"
 Backend = Literal["simulator", "processes", "kubernetes"]
 OnNodeLoss = Literal["fail", "continue"]
+ScheduleSeconds = Annotated[int, Field(ge=1, le=2**31 - 1), Unit("s")]
+SCHEDULE = ("suspend", "ttlSecondsAfterFinished", "startDeadlineSeconds", "activeDeadlineSeconds")
+"""What says how a cluster goes about an experiment, not what the experiment is: two that differ in nothing else are one."""
 
 
 def _network_form(value: object) -> str:
@@ -45,7 +48,7 @@ def _network_form(value: object) -> str:
 class Spec(Document):
     """What the experiment is."""
 
-    description: str | None = None
+    description: Annotated[str, Field(max_length=1_000)] | None = None
     """A sentence for the report."""
     system: Literal["cooperative"] = "cooperative"
     """The offloading system."""
@@ -74,7 +77,7 @@ class Spec(Document):
     """Which nodes may be chosen."""
     reward: Reward = Reward()
     """How outcomes become rewards."""
-    methods: Annotated[tuple[Method, ...], Field(strict=False, min_length=1)]
+    methods: Annotated[tuple[Method, ...], Field(strict=False, min_length=1, max_length=100)]
     """What is compared."""
     evaluation: Evaluation = Evaluation()
     """On which episodes."""
@@ -82,6 +85,14 @@ class Spec(Document):
     """When a real node goes away: stop the experiment, or go on with its tasks failed; the simulator loses no node."""
     sweep: Sweep | None = None
     """Repeat all of it for several values of one field."""
+    suspend: bool = False
+    """In a cluster: stop, and keep what is done; set back to false, it goes on. No effect elsewhere."""
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2**31 - 1), Unit("s")] | None = None
+    """In a cluster: delete it so long after its end; kept if not given. No effect elsewhere."""
+    start_deadline_seconds: ScheduleSeconds = 600
+    """In a cluster: it has failed if its nodes are not ready after so long. No effect elsewhere."""
+    active_deadline_seconds: ScheduleSeconds | None = None
+    """In a cluster: it has failed if it has not ended so long after its start; no limit without it. No effect elsewhere."""
 
     @field_validator("methods")
     @classmethod
@@ -128,14 +139,24 @@ class Experiment(Document):
         return self.spec.seed + replicate
 
     def to_document(self) -> dict[str, Any]:
-        """The experiment as plain values, defaults included, as they would be written in YAML."""
+        """The experiment as plain values, as they would be written in YAML, with defaults, except those of SCHEDULE."""
         document: dict[str, Any] = json.loads(self.model_dump_json(by_alias=True, exclude_none=True))
+        spec = document["spec"]
+        for name, field in Spec.model_fields.items():
+            if field.alias in SCHEDULE and getattr(self.spec, name) == field.default:
+                spec.pop(field.alias, None)
         return document
+
+    def without_schedule(self) -> Self:
+        """The same experiment with the fields of SCHEDULE at their defaults: what makes two runs the same run."""
+        fields = {name: field.default for name, field in Spec.model_fields.items() if field.alias in SCHEDULE}
+        return self.model_copy(update={"spec": self.spec.model_copy(update=fields)})
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the document; does not cover the content of files it names."""
-        return hashlib.sha256(json.dumps(self.to_document(), sort_keys=True).encode()).hexdigest()
+        """SHA-256 of the document without SCHEDULE; does not cover the content of files it names."""
+        document = self.without_schedule().to_document()
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
     def rules(self) -> Rules:
         """The rules as the system's value."""

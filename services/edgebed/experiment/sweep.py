@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from edgebed.experiment.errors import Problem, UserError, did_you_mean
-from edgebed.experiment.specification import Experiment
+from edgebed.experiment.specification import SCHEDULE, Experiment
 from edgebed.experiment.validation import fields_at, validate
 from edgebed.experiment.yaml_lines import Reading, dotted
 
-_NOT_SWEPT = ("sweep", "methods")
+NOT_SWEPT = ("sweep", "methods", *SCHEDULE)
 
 
 def replacing(experiment: Experiment, field: str, value: object) -> Experiment:
@@ -73,14 +73,14 @@ def _field_problem(experiment: Experiment, field: str) -> Problem | None:
     """What is wrong with the path of the swept field."""
     here: Any = experiment.to_document()["spec"]
     parts = field.split(".")
-    if parts[0] in _NOT_SWEPT:
+    if parts[0] in NOT_SWEPT:
         return Problem(
             "spec.sweep.field", f"{field!r} cannot be swept", "give a field of network, workload, rules or mask"
         )
     for depth, part in enumerate(parts):
         known = fields_at(("spec", *parts[:depth])) if not isinstance(here, Mapping) or part not in here else [part]
         if part not in known:
-            remedy = did_you_mean(part, [k for k in known if depth or k not in _NOT_SWEPT])
+            remedy = did_you_mean(part, [k for k in known if depth or k not in NOT_SWEPT])
             return Problem(
                 "spec.sweep.field", f"{field!r} is not a field of spec", remedy or f"{part!r} is not a field"
             )

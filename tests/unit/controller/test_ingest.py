@@ -84,15 +84,18 @@ def test_instants_that_a_task_never_reached_are_empty():
 
 
 def test_who_waits_for_an_episode_sees_each_task_once(ingest):
-    ingest.watch("run-1", 0)
+    arrivals = ingest.watch("run-1", 0)
     assert stored(ingest, batch(range(3))) == 3
     assert stored(ingest, batch(range(2, 5))) == 2
     assert stored(ingest, batch(range(5), episode=1)) == 5  # of another episode, which nobody waits for
-    assert ingest.ended() == {"succeeded": 5, "dropped": 0, "failed": 0, "unfinished": 0}
-    assert ingest.wait(5, 0.0)
-    assert not ingest.wait(6, 0.01)
-    ingest.watch("run-1", 1)
-    assert not ingest.wait(1, 0.0)
+    assert arrivals.ended() == {"succeeded": 5, "dropped": 0, "failed": 0, "unfinished": 0}
+    assert arrivals.wait(5, 0.0)
+    assert not arrivals.wait(6, 0.01)
+    with ingest.watch("run-1", 1) as other:
+        assert stored(ingest, batch(range(2), episode=1)) == 2
+        assert stored(ingest, batch(range(3), episode=1)) == 1
+        assert other.wait(3, 0.0)
+        assert not arrivals.wait(6, 0.0)  # two episodes, of two runs or one, are counted apart
 
 
 @pytest.mark.parametrize(

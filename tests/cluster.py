@@ -1,0 +1,68 @@
+"""A real Kubernetes for tests: the one whose kubeconfig the environment names.
+
+EDGEBED_TEST_KUBECONFIG names the file. Without it a test is skipped and says how to run it; in CI it fails. `kubectl` must be
+on the PATH.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+VARIABLE = "EDGEBED_TEST_KUBECONFIG"
+LIMIT_S = 120
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster, and a namespace of it."""
+
+    kubeconfig: str
+    namespace: str = "default"
+
+    def kubectl(self, *arguments: str, given: str | None = None) -> "Answer":
+        """Runs kubectl with text on its standard input, and never waits for ever."""
+        command = ["kubectl", "--kubeconfig", self.kubeconfig, "--namespace", self.namespace, *arguments]
+        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What kubectl said."""
+
+    code: int
+    out: str
+    error: str
+
+    def fine(self) -> "Answer":
+        """Itself; fails the test when kubectl was refused."""
+        assert self.code == 0, self.error
+        return self
+
+    def refused(self) -> str:
+        """Why it was refused; fails the test when it was not."""
+        assert self.code != 0, self.out
+        return self.error
+
+    def json(self) -> Any:
+        """Its answer, with `-o json`."""
+        return json.loads(self.fine().out)
+
+
+def need_cluster() -> Cluster:
+    """A cluster that answers; skips the test, or fails it in CI, where there is none."""
+    path = os.environ.get(VARIABLE)
+    if path is None:
+        reason = f"no cluster: set {VARIABLE} to the kubeconfig of one that tests may use"
+        if os.environ.get("CI"):
+            pytest.fail(f"{reason}. In CI no test is skipped for want of a server")
+        pytest.skip(reason)
+    assert shutil.which("kubectl"), "kubectl is not on the PATH"
+    cluster = Cluster(path)
+    cluster.kubectl("version", "-o", "json").fine()
+    return cluster
