@@ -67,8 +67,8 @@ class Case:
 
     @property
     def begun(self) -> bool:
-        """Whether a run was ever handed over: from then on the document stays as it is."""
-        return bool(self.status.get("run"))
+        """Whether there was ever a run: from then on the document stays as it is."""
+        return bool(self.status.get("run")) or self.observed.run is not None
 
     # Time
 

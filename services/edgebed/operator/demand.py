@@ -15,11 +15,10 @@ from typing import Any
 from edgebed.experiment.errors import Problem, UserError, shown
 from edgebed.experiment.files import canonical
 from edgebed.experiment.parts import DrawnNetwork
-from edgebed.experiment.specification import API_VERSION, Experiment
+from edgebed.experiment.specification import API_VERSION, SCHEDULE, Experiment
 from edgebed.experiment.sweep import expand
 from edgebed.experiment.validation import validate
 
-SCHEDULE = ("suspend", "ttlSecondsAfterFinished", "startDeadlineSeconds", "activeDeadlineSeconds")
 START_DEADLINE_S = 600
 
 

@@ -31,6 +31,8 @@ MIRROR_S = 2.0
 """How often the state of a run is looked at."""
 LOOK_S = 5.0
 """How often to look at one that starts: some troubles show only with time."""
+HANDED_S = 0.05
+"""When to look whether the controller took a run."""
 GONE_S = 1.0
 """How often to look at what has to go first."""
 STOPPING_S = 60.0
@@ -134,13 +136,10 @@ def _start(case: Case, need: Demand, found: Upkeep) -> Plan:
         events.append(Event("Warning", reason, text))
     submits: tuple[Submit, ...] = ()
     changes: dict[str, Any] = {"phase": "Pending" if found.taken or found.waiting else "Starting"}
-    is_handed_over = ready and not need.simulated and not (found.taken or found.waiting)
-    if is_handed_over:
+    again = GONE_S if found.waiting else LOOK_S
+    if ready and not need.simulated and not (found.taken or found.waiting):
         submits = (Submit(case.names.run, need.document),)
-        if not case.begun:
-            events.append(Event("Normal", "Started", f"{text}; the run is {case.names.run}"))
-        changes |= {"run": case.names.run, "startedAt": case.status.get("startedAt") or stamp(case.now)}
-    again = GONE_S if found.waiting or is_handed_over else LOOK_S
+        again = LOOK_S if case.observed.refusal is not None else HANDED_S
     plan = Plan(tuple(found.delete), tuple(found.apply), tuple(found.patch), submits, again_s=_until(case, again))
     conditions = _conditions(Condition("Ready", reason == "PodsReady", reason, text), "Starting")
     return case.plan(plan, conditions, {**changes, **_nodes(case, need)}, events)
@@ -159,6 +158,8 @@ def _at_work(case: Case, need: Demand, found: Upkeep) -> Plan:
             key: value for key, value in changes.items() if key in ("run", "startedAt")
         }  # its log was turned over
     events = _upkeep_events(case, found)
+    if not case.status.get("run"):
+        events.append(Event("Normal", "Started", f"{text}; the run is {case.names.run}"))
     if troubles and case.is_news("Ready", reason, text):
         events.append(Event("Warning", reason, text))
     submits: tuple[Submit, ...] = ()
