@@ -32,6 +32,8 @@ class Observed:
     """Whether this process has handed the run to the controller."""
     refusal: Refusal | None = None
     """What it said."""
+    objection: str | None = None
+    """What the API server said to an object that it would not have."""
     log: tuple[str, ...] = ()
     """The last lines of a simulation."""
     results: Item | None = None

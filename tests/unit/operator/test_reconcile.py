@@ -40,7 +40,11 @@ def reasons(world):
 
 
 def replicas(world):
-    return {name: item["spec"]["replicas"] for (_, name), item in world.objects.items() if "replicas" in item.get("spec", {})}
+    return {
+        name: item["spec"]["replicas"]
+        for (_, name), item in world.objects.items()
+        if "replicas" in item.get("spec", {})
+    }
 
 
 # From apply to work
@@ -569,7 +573,9 @@ def test_transition_times_change_with_the_status_alone():
     world.kubelet()
     world.look()
     assert world.condition("Ready")["status"] == "True"
-    assert world.condition("Ready")["lastTransitionTime"] == (START + timedelta(seconds=50)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert world.condition("Ready")["lastTransitionTime"] == (START + timedelta(seconds=50)).strftime(
+        "%Y-%m-%dT%H:%M:%SZ"
+    )
 
 
 def test_conditions_say_which_specification_they_are_of():

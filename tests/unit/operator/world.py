@@ -211,7 +211,9 @@ class World:
         ours = {reference["uid"] for reference in item["metadata"]["ownerReferences"]}
         assert owners <= ours, f"{key} has another owner"  # the API server refuses a second controller
         assert not there["metadata"].get("deletionTimestamp"), f"{key} is going"
-        assert item["kind"] != "Job" or there["spec"]["template"] == item["spec"]["template"], "a Job's pods never change"
+        assert item["kind"] != "Job" or there["spec"]["template"] == item["spec"]["template"], (
+            "a Job's pods never change"
+        )
         self.objects[key] = _merged(there, item)
         assert holds(item, self.objects[key])
 
