@@ -12,6 +12,7 @@ ApiError
 The official client would do, at 60 MB and seconds of import for code of every kind of object; kopf brings the login.
 """
 
+import contextlib
 import json
 import ssl
 import threading
@@ -85,9 +86,10 @@ class Api:
 
     def get(self, kind: str, name: str) -> Item | None:
         """An object; None where there is none."""
-        return self._json("GET", self._path(kind, name), absent=True)
+        found: Item | None = self._json("GET", self._path(kind, name), absent=True)
+        return found
 
-    def list(self, kind: str, **selectors: str) -> list[Item] | None:
+    def listed(self, kind: str, **selectors: str) -> list[Item] | None:
         """The objects of a kind, by `labelSelector` or `fieldSelector`; None where the kind is not known."""
         found = self._json("GET", self._path(kind), absent=True, parameters=selectors)
         return None if found is None else list(found.get("items") or [])
@@ -107,16 +109,14 @@ class Api:
     def delete(self, kind: str, name: str, uid: str) -> None:
         """Deletes the very object, and what it owns after it; one that is gone, or is another, is left alone."""
         body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
-        try:
+        with contextlib.suppress(Conflict):
             self._json("DELETE", self._path(kind, name), body, absent=True)
-        except Conflict:
-            pass
 
     def create(self, kind: str, item: Item) -> None:
         """Creates an object that need not have a name."""
         self._json("POST", self._path(kind), item, parameters={"fieldManager": MANAGER})
 
-    def log(self, pod: str, lines: int) -> list[str]:
+    def log_of(self, pod: str, lines: int) -> list[str]:
         """The last lines of a pod's log; none where it has none yet."""
         path, parameters = f"{self._path('Pod', pod)}/log", {"tailLines": str(lines)}
         try:

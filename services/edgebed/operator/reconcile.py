@@ -116,6 +116,8 @@ def _start(case: Case, need: Demand, found: Upkeep) -> Plan:
         )
     elif found.waiting:
         reason, text = "Waiting", f"{', '.join(found.waiting)} of before has to go first"
+    elif case.observed.objection is not None and found.apply:
+        reason, text = "ObjectRefused", case.observed.objection
     elif ready and case.observed.refusal is not None:
         reason, text = "ControllerUnavailable", case.observed.refusal.message
     elif ready:
@@ -128,11 +130,8 @@ def _start(case: Case, need: Demand, found: Upkeep) -> Plan:
         limit = case.spec.get("startDeadlineSeconds", 600)
         return case.fail("StartDeadlineExceeded", f"it was not at work within {limit} s (startDeadlineSeconds): {text}")
     events = _upkeep_events(case, found)
-    if (
-        (troubles or found.taken or case.observed.refusal)
-        and case.is_news("Ready", reason, text)
-        and reason != "PodsReady"
-    ):
+    is_trouble = reason not in ("PodsReady", "PodsStarting", "Waiting")
+    if is_trouble and case.is_news("Ready", reason, text):
         events.append(Event("Warning", reason, text))
     submits: tuple[Submit, ...] = ()
     changes: dict[str, Any] = {"phase": "Pending" if found.taken or found.waiting else "Starting"}

@@ -56,6 +56,8 @@ class _Seen:
     """What the API server said to an object."""
     results: Mapping[str, Any] | None = None
     tries: int = 0
+    rests_at: str | None = None
+    """The version of the experiment of which nothing is left to do."""
 
 
 class Shell:
@@ -142,10 +144,11 @@ class Shell:
         observed = self._observe(experiment, names, seen)
         plan = reconcile(experiment, observed, datetime.now(UTC), settings)
         self._perform(experiment, names, seen, plan)
+        seen.rests_at = metadata["resourceVersion"] if plan == Plan() else None
         return plan.again_s
 
     def _list(self) -> float:
-        experiments = self._api.list("Experiment")
+        experiments = self._api.listed("Experiment")
         if experiments is None:
             return RESYNC_S  # the kind is not known, or not known yet: no reason to forget anything
         now = time.monotonic()
@@ -160,7 +163,9 @@ class Shell:
             _log.info("run %s: its experiment is gone", run)
             self._runs.forget(run)
         for item in experiments:
-            self.wake(item["metadata"]["name"])
+            metadata = item["metadata"]
+            if self._seen[metadata["uid"]].rests_at != metadata["resourceVersion"]:
+                self.wake(metadata["name"])
         return RESYNC_S
 
     # Observing
@@ -172,15 +177,14 @@ class Shell:
             self._stale.discard(name)
             seen.objects, seen.pods, seen.at = self._objects(names), self._pods(names), now
         run = self._runs.find(names.run)
-        ready = next((c for c in experiment.get("status", {}).get("conditions", []) if c["type"] == "Ready"), {})
         warnings: tuple[Item, ...] = ()
-        if run is None and ready and ready.get("status") != "True":
+        if experiment.get("status", {}).get("phase") in ("Pending", "Starting"):
             warnings = self._warnings(names)
         job = next((item for item in seen.objects if item["kind"] == "Job"), None)
         log: tuple[str, ...] = ()
         if job is not None:
             running = [pod for pod in seen.pods if pod.get("status", {}).get("phase") == "Running"]
-            log = tuple(self._api.log(running[0]["metadata"]["name"], LOG_LINES)) if running else ()
+            log = tuple(self._api.log_of(running[0]["metadata"]["name"], LOG_LINES)) if running else ()
             self._read_results(job, names, seen)
         return Observed(
             seen.objects,
@@ -207,11 +211,11 @@ class Shell:
         return tuple(item for item in found if item is not None)
 
     def _pods(self, names: Names) -> tuple[Item, ...]:
-        return tuple(self._api.list("Pod", labelSelector=f"{UID_LABEL}={names.uid}") or ())
+        return tuple(self._api.listed("Pod", labelSelector=f"{UID_LABEL}={names.uid}") or ())
 
     def _warnings(self, names: Names) -> tuple[Item, ...]:
         """The latest last."""
-        events = self._api.list("Event", fieldSelector="type=Warning") or []
+        events = self._api.listed("Event", fieldSelector="type=Warning") or []
         own = [event for event in events if str(event["involvedObject"].get("name", "")).startswith(f"{names.base}-")]
         return tuple(sorted(own, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime"))))
 

@@ -14,7 +14,7 @@ from typing import Any
 import kopf
 
 from edgebed.operator.access import connection
-from edgebed.operator.names import EXPERIMENT_LABEL, GROUP, MANAGER, UID_LABEL
+from edgebed.operator.names import EXPERIMENT_LABEL, GROUP, UID_LABEL
 from edgebed.operator.shell import Shell
 
 OWNED = (
@@ -80,7 +80,6 @@ class Watch:
             settings=_settings(),
             namespaces=[self._namespace],
             standalone=True,
-            identity=kopf.Identity(MANAGER) if hasattr(kopf, "Identity") else None,
             stop_flag=self._stop,
         )
 
