@@ -106,6 +106,15 @@ class Operator:
             found.append(f"the watch has told nothing of what happens for {time.monotonic() - missing:.0f} s")
         return found
 
+    def silent_s(self) -> float:
+        """For how long the watch has not told something that the API server knows."""
+        return self._shell.heard.silent_s(time.monotonic())
+
+    @property
+    def watches(self) -> int:
+        """How often the watch was started."""
+        return self._watch.started
+
     def close(self) -> None:
         """Ends the threads; what they do is left as it is, for another process."""
         self._stop.set()
@@ -117,7 +126,7 @@ class Operator:
     def _mind_the_watch(self) -> None:
         """Starts a dead watch again; and remembers since when it is dead, however often it was started."""
         while not self._stop.wait(RESYNC_S / 6):
-            silent_s = self._shell.heard.silent_s(time.monotonic())
+            silent_s = self.silent_s()
             if silent_s == 0.0:
                 self._missing_since = None
                 continue

@@ -144,7 +144,8 @@ class Shell:
         observed = self._observe(experiment, names, seen)
         plan = reconcile(experiment, observed, datetime.now(UTC), settings)
         self._perform(experiment, names, seen, plan)
-        seen.rests_at = metadata["resourceVersion"] if plan == Plan() else None
+        over = experiment.get("status", {}).get("phase") in ("Succeeded", "Failed")
+        seen.rests_at = metadata["resourceVersion"] if over and plan == Plan() else None
         return plan.again_s
 
     def _list(self) -> float:

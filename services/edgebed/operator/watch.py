@@ -39,6 +39,8 @@ class Watch:
 
     def __init__(self, shell: Shell, namespace: str) -> None:
         self._shell, self._namespace = shell, namespace
+        self.started = 0
+        """How often a watch was begun."""
         self._closing = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="operator's watch", daemon=True)
@@ -66,6 +68,7 @@ class Watch:
             if self._closing.is_set():
                 return
             began = time.monotonic()
+            self.started += 1
             try:
                 asyncio.run(self._watch())
             except Exception as error:
