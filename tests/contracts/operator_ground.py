@@ -9,7 +9,8 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,6 +68,21 @@ class Played:
             self.runs[name] |= changes
 
 
+@contextmanager
+def installed(cluster: Cluster) -> Iterator[None]:
+    """With the kind Experiment; one that is there already stays as it is."""
+    crd = "crd/experiments.edgebed.dev"
+    ours = cluster.kubectl("get", crd).code != 0
+    if ours:
+        cluster.kubectl("apply", "--server-side", "-f", "-", given=yaml.safe_dump(custom_resource_definition())).fine()
+    cluster.kubectl("wait", "--for=condition=Established", crd, "--timeout=60s").fine()
+    try:
+        yield
+    finally:
+        if ours:
+            cluster.kubectl("delete", crd, "--timeout=60s")
+
+
 class Ground:
     """One namespace."""
 
@@ -75,18 +91,12 @@ class Ground:
         self.cluster = replace(cluster, namespace=self.namespace)
         self.folder, self.runs = folder, Played()
         self.operator: Operator | None = None
-        self.installed = False
 
     # Around the test
 
     def open(self) -> None:
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-        self.installed = self.kubectl("get", "crd", "experiments.edgebed.dev").code != 0
-        items = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace, "labels": labels}}]
-        if self.installed:
-            items.insert(0, custom_resource_definition())
-        self.apply(*items)
-        self.kubectl("wait", "--for=condition=Established", "crd/experiments.edgebed.dev", "--timeout=60s").fine()
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace, "labels": labels}})
         account = {"kind": "ServiceAccount", "name": "operator", "namespace": self.namespace}
         role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"}
         rbac = "rbac.authorization.k8s.io/v1"
@@ -114,8 +124,6 @@ class Ground:
         if self.operator is not None:
             self.operator.close()
         self.kubectl("delete", "namespace", self.namespace, "--wait=false")
-        if self.installed:
-            self.kubectl("delete", "crd", "experiments.edgebed.dev", "--wait=false")
 
     def through(self, server: str) -> None:
         """From now on the operator reaches the API server there."""

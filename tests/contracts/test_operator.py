@@ -1,5 +1,6 @@
 """The operator before a real API server: what it makes is accepted, kept, and gone when it should be."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -12,7 +13,7 @@ from edgebed.experiment.errors import UserError
 from edgebed.operator import main, shell
 from edgebed.stores.artefacts import open_artefacts
 from tests.cluster import need_cluster
-from tests.contracts.operator_ground import Ground, ready_status
+from tests.contracts.operator_ground import Ground, installed, ready_status
 from tests.unit.operator.world import LEARNED, experiment
 
 OWNED = "configmaps,services,statefulsets,deployments,jobs,pods"
@@ -20,7 +21,9 @@ OWNED = "configmaps,services,statefulsets,deployments,jobs,pods"
 
 @pytest.fixture(scope="module")
 def cluster():
-    return need_cluster()
+    found = need_cluster()
+    with installed(found):
+        yield found
 
 
 @pytest.fixture
@@ -289,8 +292,7 @@ class Wire:
         self.target = host, int(port)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"https://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.frozen, self.open, self.connections = threading.Event(), threading.Event(), []
-        self.open.set()
+        self.frozen, self.connections = threading.Event(), []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def freeze(self):
@@ -299,9 +301,11 @@ class Wire:
         self.frozen = threading.Event()
 
     def close(self):
-        self.open.clear()
-        self.listener.close()
         self.frozen.set()
+        for one in (self.listener, *self.connections):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
 
     def _accept(self):
         while True:
@@ -310,6 +314,7 @@ class Wire:
             except OSError:
                 return
             far = socket.create_connection(self.target)
+            self.connections += [near, far]
             frozen = self.frozen
             for one, other in ((near, far), (far, near)):
                 threading.Thread(target=self._pass_on, args=(one, other, frozen), daemon=True).start()

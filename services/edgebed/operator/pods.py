@@ -63,7 +63,7 @@ def job_template(names: Names, settings: OperatorSettings, *, learns: bool) -> T
     """Of the pod that simulates an experiment; one that learns needs the trainer's image."""
     role = settings.simulator
     command = ["edgebed", "run", f"{DOCUMENT}/{FILE}", "--backend", "simulator", "--output", f"{STATE}/run"]
-    command += ["--publish", f"results/{names.run}"]
+    command += ["--publish", names.run]
     if isinstance(role, SimulatorRole) and role.jobs is not None:
         command += ["--jobs", str(role.jobs)]
     container: Template = {"name": "simulator", "command": command}

@@ -12,10 +12,10 @@ from typing import Any
 from edgebed.operator.demand import Demand
 
 _PHASES = (
+    (": evaluating ", "Evaluating"),
     ("collecting with ", "Collecting"),
     ("offline learning", "Training"),
     ("online learning", "FineTuning"),
-    (": evaluating ", "Evaluating"),
     ("the same in the simulator", "Evaluating"),
     ("writing results", "Reporting"),
 )

@@ -28,6 +28,8 @@ OWNED = (
 """Kinds of what experiments own."""
 RESTART_S = (1.0, 2.0, 5.0, 15.0)
 STOP_S = 15.0
+CLOSING_S = 0.25
+"""aiohttp closes encrypted connections in the background, and needs its loop for that."""
 SOUND_S = 60.0
 """A watch that lasted so long was no failure when it ended."""
 
@@ -78,13 +80,16 @@ class Watch:
             self._closing.wait(RESTART_S[min(failures, len(RESTART_S)) - 1] if failures else RESTART_S[0])
 
     async def _watch(self) -> None:
-        await kopf.operator(
-            registry=registry_of(self._shell),
-            settings=_settings(),
-            namespaces=[self._namespace],
-            standalone=True,
-            stop_flag=self._stop,
-        )
+        try:
+            await kopf.operator(
+                registry=registry_of(self._shell),
+                settings=_settings(),
+                namespaces=[self._namespace],
+                standalone=True,
+                stop_flag=self._stop,
+            )
+        finally:
+            await asyncio.sleep(CLOSING_S)
 
 
 def registry_of(shell: Shell) -> kopf.OperatorRegistry:
