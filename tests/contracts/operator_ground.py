@@ -202,7 +202,9 @@ class Ground:
         return time.monotonic() - began
 
     def pods(self, name: str):
-        return [p for p in self.every("pods", f"edgebed.dev/experiment={name}") if "deletionTimestamp" not in p["metadata"]]
+        return [
+            p for p in self.every("pods", f"edgebed.dev/experiment={name}") if "deletionTimestamp" not in p["metadata"]
+        ]
 
     def run_pods(self, name: str, count: int) -> None:
         """All pods of an experiment begin to serve."""

@@ -11,6 +11,8 @@ import pytest
 
 from edgebed.experiment.errors import UserError
 from edgebed.operator import main, shell
+from edgebed.operator.access import login
+from edgebed.operator.api import Api, Conflict
 from edgebed.stores.artefacts import open_artefacts
 from tests.cluster import need_cluster
 from tests.contracts.operator_ground import Ground, installed, ready_status
@@ -60,11 +62,15 @@ def begun(ground, name="quick", pods=4, **spec):
 
 def test_from_apply_to_success(ground, operator):
     run = begun(ground, pods=5, methods=LEARNED)
-    assert ground.get("deployment", "quick-trainer")["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"] == {
+    assert ground.get("deployment", "quick-trainer")["spec"]["template"]["spec"]["containers"][0]["resources"][
+        "limits"
+    ] == {
         "memory": "2Gi",
         "nvidia.com/gpu": "1",
     }
-    ground.runs.say(run, phase="network 1: online learning", methods={"o2o": {"online": {"episodes": 3, "successRate": 0.5}}})
+    ground.runs.say(
+        run, phase="network 1: online learning", methods={"o2o": {"online": {"episodes": 3, "successRate": 0.5}}}
+    )
     ground.until(lambda: ground.phase("quick") == "FineTuning")
     columns = ground.kubectl("get", "experiments", "quick").fine().out.split("\n")[1].split()
     assert columns[:5] == ["quick", "FineTuning", "12", "%", "o2o"]
@@ -92,7 +98,9 @@ def test_what_is_as_it_should_be_is_left_alone(ground, operator, monkeypatch):
     time.sleep(6)
     assert versions() == before
     assert ground.status("quick") == status
-    assert ground.kubectl("get", "exp", "quick", "-o", "jsonpath={.metadata.managedFields[*].manager}").fine().out.split() == [
+    assert ground.kubectl(
+        "get", "exp", "quick", "-o", "jsonpath={.metadata.managedFields[*].manager}"
+    ).fine().out.split() == [
         "kubectl-client-side-apply",
         "edgebed-operator",
     ]
@@ -143,7 +151,9 @@ def test_applied_anew_at_once_it_is_another_run(ground, operator):
     ground.until(lambda: first in ground.runs.forgotten, what="the first is forgotten")
     uid = ground.get("experiment", "quick")["metadata"]["uid"]
     own = f"edgebed.dev/experiment-uid={uid}"
-    ground.until(lambda: len(ground.every("pods", own)) == 4 == len(ground.pods("quick")), what="pods of the second alone")
+    ground.until(
+        lambda: len(ground.every("pods", own)) == 4 == len(ground.pods("quick")), what="pods of the second alone"
+    )
     assert second not in ground.runs.runs
     ground.run_pods("quick", 4)
     ground.until(lambda: second in ground.runs.runs, what=ground.status("quick"))
@@ -158,17 +168,17 @@ def test_what_is_changed_or_deleted_by_hand_is_brought_back(ground, operator, ki
     before = ground.get(kind, name)
     ground.kubectl("delete", kind, name, "--cascade=orphan").fine()
     ground.until(lambda: ground.get(kind, name), 15, "it is there again")
-    changed = {
+    changes: dict[str, dict[str, dict[str, object]]] = {
         "configmap": {"data": {"experiment.yaml": "mine"}},
         "service": {"spec": {"publishNotReadyAddresses": False}},
         "statefulset": {"spec": {"replicas": 1}},
         "deployment": {"spec": {"replicas": 3}},
-    }[kind]
+    }
+    changed = changes[kind]
     ground.kubectl("patch", kind, name, "--type=merge", "-p", json.dumps(changed)).fine()
-    wanted = lambda: {key: ground.get(kind, name).get("data", ground.get(kind, name).get("spec"))[key] for key in keys}  # noqa: E731
-    [keys] = changed.values()
-    expected = {key: before.get("data", before.get("spec"))[key] for key in keys}
-    ground.until(lambda: wanted() == expected, 15, "it is as before")
+    [(part, fields)] = changed.items()
+    kept = lambda item: {key: item[part][key] for key in fields}  # noqa: E731
+    ground.until(lambda: kept(ground.get(kind, name)) == kept(before), 15, "it is as before")
     ground.until(lambda: {"Recreated", "Repaired"} <= set(ground.events("quick")), 15, "people are told")
     assert ground.runs.submitted[-1][0] == run
 
@@ -206,6 +216,21 @@ def test_suspended_and_going_on(ground, operator):
     assert set(ground.events("quick")) == {"Started", "Suspended"}
 
 
+def test_a_status_is_never_written_to_another_of_the_same_name(ground, operator):
+    """Which exists when an experiment is deleted and applied again between a look and its end."""
+    applied(ground)
+    ground.until(lambda: ground.phase("quick") == "Starting")
+    api = Api(login, ground.namespace)
+    try:
+        with pytest.raises(Conflict):
+            api.patch("Experiment", "quick", {"metadata": {"uid": "another"}, "status": {"phase": "Failed"}}, "status")
+        api.delete("StatefulSet", "quick-node", "another")
+    finally:
+        api.close()
+    assert ground.get("statefulset", "quick-node") is not None
+    assert ground.phase("quick") == "Starting"
+
+
 def test_after_its_time_it_goes(ground, operator):
     run = begun(ground, ttlSecondsAfterFinished=3)
     ground.runs.say(run, state="finished", results={})
@@ -218,7 +243,13 @@ def test_why_pods_do_not_start_is_said_within_15_seconds(ground, operator):
     ground.until(lambda: len(ground.pods("quick")) == 4)
     message = 'Back-off pulling image "edgebed.invalid/none:1": ErrImagePull: no such host'
     state = {"waiting": {"reason": "ImagePullBackOff", "message": message}}
-    container = {"name": "edge-node", "image": "edgebed.invalid/none:1", "imageID": "", "ready": False, "restartCount": 0}
+    container = {
+        "name": "edge-node",
+        "image": "edgebed.invalid/none:1",
+        "imageID": "",
+        "ready": False,
+        "restartCount": 0,
+    }
     ground.says("quick-node-1", {"phase": "Pending", "containerStatuses": [{**container, "state": state}]})
     took_s = ground.until(lambda: ground.condition("quick", "Ready").get("reason") == "ImagePullBackOff", 15)
     print(f"said after {took_s:.1f} s")
@@ -227,10 +258,16 @@ def test_why_pods_do_not_start_is_said_within_15_seconds(ground, operator):
     )
     ground.until(lambda: "ImagePullBackOff" in ground.events("quick"), 15)
     ended = {"exitCode": 3, "reason": "Error", "message": "loading\ncannot reach http://controller:8080\n"}
-    container |= {"restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": ended}}
+    container |= {
+        "restartCount": 4,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": ended},
+    }
     ground.says("quick-node-1", {"phase": "Running", "containerStatuses": [container]})
     ground.until(lambda: ground.condition("quick", "Ready")["reason"] == "CrashLoopBackOff", 15)
-    assert "ended with exit status 3: cannot reach http://controller:8080" in ground.condition("quick", "Ready")["message"]
+    assert (
+        "ended with exit status 3: cannot reach http://controller:8080" in ground.condition("quick", "Ready")["message"]
+    )
 
 
 def test_pods_that_may_not_be_made_are_explained(ground, operator):
@@ -253,7 +290,12 @@ def test_objects_that_may_not_be_made_are_explained(ground, operator):
 
 
 def test_what_belongs_to_somebody_else_stays_as_it_is(ground, operator):
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "quick-node"}, "spec": {"ports": [{"port": 80}]}}
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "quick-node"},
+        "spec": {"ports": [{"port": 80}]},
+    }
     ground.apply(service)
     before = ground.get("service", "quick-node")
     applied(ground)

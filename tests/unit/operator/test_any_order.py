@@ -84,7 +84,7 @@ class Disturbed(RuleBasedStateMachine):
 
     @invariant()
     def a_run_has_one_document(self):
-        documents = {}
+        documents: dict[str, object] = {}
         for name, document in self.world.submitted:
             assert documents.setdefault(name, document) == document
 

@@ -1,4 +1,4 @@
-"""What the operator builds: pods that the restricted standard admits, names that Kubernetes takes, and who reads which secret."""
+"""What the operator builds: pods that the restricted standard admits, names that are taken, and who reads a secret."""
 
 import re
 
@@ -95,7 +95,10 @@ def test_every_service_has_the_settings_that_only_the_cluster_knows():
 
 def test_nobody_gets_a_secret_that_it_does_not_read():
     found = {}
-    for (_, name), template in {**templates(built(**EVERYTHING)), **templates(built("simulator", **EVERYTHING))}.items():
+    for (_, name), template in {
+        **templates(built(**EVERYTHING)),
+        **templates(built("simulator", **EVERYTHING)),
+    }.items():
         [container] = template["spec"]["containers"]
         found[name] = {v["name"] for v in container["env"] if v["name"].endswith("_FILE")}
         for variable in container["env"]:

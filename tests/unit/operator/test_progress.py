@@ -90,7 +90,12 @@ def test_the_method_is_named_whatever_it_is_called():
 
 
 def test_what_is_the_same_is_counted_once():
-    methods = [{"name": "a", "policy": "ratc"}, {"name": "b", "policy": "ratc"}, *LEARNED[1:], {**LEARNED[1], "name": "again"}]
+    methods = [
+        {"name": "a", "policy": "ratc"},
+        {"name": "b", "policy": "ratc"},
+        *LEARNED[1:],
+        LEARNED[1] | {"name": "again"},
+    ]
     need = demand("quick", experiment(methods=methods, replicates=2, trainingSeeds=3)["spec"])
     assert need.episodes == 2 * (10 + 4 + 3 * (2 * 4 + 2 * 6))
     assert need.online == {"o2o": 36, "again": 36}

@@ -67,7 +67,8 @@ def test_a_file_that_is_not_there_names_the_variable(tmp_path):
 
 def test_a_file_that_changes_is_read_again_unless_it_is_wrong(tmp_path):
     path = tmp_path / "operator.yaml"
-    text = "{controller: 'http://a:1', edgeNode: {image: a}, taskGenerator: {image: a}, trainer: {image: a}, simulator: {image: a}}"
+    role = "{image: a}"
+    text = f"{{controller: 'http://a:1', edgeNode: {role}, taskGenerator: {role}, trainer: {role}, simulator: {role}}}"
     path.write_text(text)
     file = SettingsFile(path)
     assert file().controller == "http://a:1"

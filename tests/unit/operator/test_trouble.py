@@ -53,12 +53,20 @@ CRASHED = {"terminated": {"exitCode": 3, "reason": "Error", "message": "one\ncan
             "ended with exit status 3: cannot bind, again and again",
         ),
         (
-            pod(restartCount=1, lastState={"terminated": {"exitCode": 137, "reason": "OOMKilled"}}, **waiting("CrashLoopBackOff")),
+            pod(
+                restartCount=1,
+                lastState={"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+                **waiting("CrashLoopBackOff"),
+            ),
             "CrashLoopBackOff",
             "ended with exit status 137 (OOMKilled), again and again",
         ),
         (
-            pod(conditions=[{"type": "PodScheduled", "reason": "Unschedulable", "message": "0/2 nodes: 2 Insufficient cpu."}]),
+            pod(
+                conditions=[
+                    {"type": "PodScheduled", "reason": "Unschedulable", "message": "0/2 nodes: 2 Insufficient cpu."}
+                ]
+            ),
             "Unschedulable",
             "finds no machine: 0/2 nodes: 2 Insufficient cpu.",
         ),
@@ -93,7 +101,9 @@ def test_what_hinders_a_pod_may_be_known_from_an_event_alone():
 
 def test_what_makes_no_pods_at_all():
     about = {"kind": "StatefulSet", "name": "x-node"}
-    events = [{"reason": "FailedCreate", "message": text, "involvedObject": about} for text in ("old", "exceeded quota")]
+    events = [
+        {"reason": "FailedCreate", "message": text, "involvedObject": about} for text in ("old", "exceeded quota")
+    ]
     assert said(warnings=events) == [("FailedCreate", "StatefulSet x-node makes no pods: exceeded quota")]
 
 

@@ -11,6 +11,7 @@ what an owner owned goes with it. Time is a number that the test advances.
 import copy
 import itertools
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from edgebed.experiment.status import Status
 from edgebed.operator.drift import holds
@@ -35,7 +36,7 @@ def settings(**changes):
     return OperatorSettings.parse({**given, **changes})
 
 
-def experiment(name="quick", uid="11111111-aaaa", methods=None, **spec):
+def experiment(name="quick", uid="11111111-aaaa", methods=None, **spec) -> Any:
     return {
         "apiVersion": "edgebed.dev/v1alpha1",
         "kind": "Experiment",
@@ -59,7 +60,7 @@ def experiment(name="quick", uid="11111111-aaaa", methods=None, **spec):
     }
 
 
-LEARNED = [
+LEARNED: list[dict[str, Any]] = [
     {"name": "ratc", "policy": "ratc"},
     {
         "name": "o2o",
@@ -74,9 +75,11 @@ class World:
     """One namespace and one controller."""
 
     def __init__(self, item, **changes):
-        self.experiment, self.settings, self.now = item, settings(**changes), START
+        self.experiment: Any = item
+        self.settings, self.now = settings(**changes), START
         self.objects, self.pods, self.events, self.plans = {}, {}, [], []
-        self.run, self.handed, self.refusal, self.refuses = None, False, None, None
+        self.run: Any = None
+        self.handed, self.refusal, self.refuses = False, None, None
         self.submitted, self.stopped = [], []
         self.log, self.results, self.warnings = (), None, ()
         self._uids = itertools.count(1)
