@@ -5,6 +5,7 @@ So every state of a pod can be had in a moment, on any cluster, without images. 
 exactly the rights of `rbac.RULES`, and the namespace enforces the restricted Pod Security Standard.
 """
 
+import gc
 import json
 import secrets
 import threading
@@ -123,6 +124,7 @@ class Ground:
     def close(self) -> None:
         if self.operator is not None:
             self.operator.close()
+            gc.collect()  # so that what it left open is told of its own test
         self.kubectl("delete", "namespace", self.namespace, "--wait=false")
 
     def through(self, server: str) -> None:

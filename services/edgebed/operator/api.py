@@ -101,7 +101,7 @@ class Api:
         self._json("PATCH", path, item, parameters=parameters, content_type="application/apply-patch+yaml")
 
     def patch(self, kind: str, name: str, body: Item, part: str = "") -> None:
-        """Changes some fields; `part` may be status. With metadata.uid in it, it means that very object."""
+        """Changes some fields; `part` may be status. With metadata.resourceVersion, those of that version."""
         path = self._path(kind, name) + (f"/{part}" if part else "")
         parameters = {"fieldManager": MANAGER}
         self._json("PATCH", path, body, parameters=parameters, content_type="application/merge-patch+json")

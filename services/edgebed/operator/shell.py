@@ -270,10 +270,12 @@ class Shell:
             seen.refusal = Refusal(str(error), lasting=False)
 
     def _write_status(self, experiment: Item, status: Item) -> None:
-        """The whole of it: what is no longer said is taken away. Meant for this very object, not for one of its name."""
+        """The whole of it: what is no longer said is taken away. Meant for what was looked at: neither for another version of
+        it, nor for another object of its name. (A uid would be ignored here.)
+        """
         dropped = {key: None for key in experiment.get("status", {}) if key not in status}
         metadata = experiment["metadata"]
-        body = {"metadata": {"uid": metadata["uid"]}, "status": {**dropped, **status}}
+        body = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": {**dropped, **status}}
         self._api.patch("Experiment", metadata["name"], body, "status")
 
     def _tell_people(self, experiment: Item, event: Event) -> None:

@@ -598,7 +598,9 @@ def simulation(**changes):
 def test_a_simulation_is_a_job_with_the_document():
     world = simulation()
     assert sorted(world.objects) == [("ConfigMap", "quick-document"), ("Job", "quick-run")]
-    assert document_in(world.objects["ConfigMap", "quick-document"])["spec"]["backend"] == "simulator"
+    document = document_in(world.objects["ConfigMap", "quick-document"])
+    assert document is not None
+    assert document["spec"]["backend"] == "simulator"
     assert world.submitted == []
     assert "nodes" not in world.status
 

@@ -167,7 +167,7 @@ class World:
 
     def kubelet(self, ready=True):
         """Pods as the workloads want them."""
-        wanted = {}
+        wanted: dict[str, Any] = {}
         for (kind, name), item in self.objects.items():
             if kind not in ("StatefulSet", "Deployment", "Job") or item["metadata"].get("deletionTimestamp"):
                 continue
