@@ -49,7 +49,7 @@ check: setup ## lint, types, import contracts, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory generate
-	@git diff --exit-code --stat -- docs deploy $(MESSAGES) || { echo "generated files differ: commit what 'make generate' wrote" >&2; exit 1; }
+	@git diff --exit-code --stat -- docs deploy helm $(MESSAGES) || { echo "generated files differ: commit what 'make generate' wrote" >&2; exit 1; }
 
 format: setup ## format the code
 	$(BIN)/ruff format .
@@ -60,6 +60,7 @@ generate: setup ## make the generated files again
 	$(BIN)/python -m edgebed.experiment.crd deploy/crd/experiments.yaml
 	$(BIN)/python -m scripts.lifecycle
 	$(BIN)/python -m scripts.settings_table docs/settings.md
+	$(BIN)/python -m scripts.dashboards
 	$(BIN)/python -m grpc_tools.protoc -I proto/edgebed/v1 --python_out=$(MESSAGES) --pyi_out=$(MESSAGES) testbed.proto
 
 bench: setup ## run the benchmarks, print a table, write build/bench.json

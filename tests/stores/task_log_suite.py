@@ -250,4 +250,4 @@ class TaskLogSuite(ABC):
         for thread in threads:
             thread.join()
         assert not errors
-        assert self.execute(url, "SELECT COUNT(*) FROM schema_version") == [(1,)]
+        assert self.execute(url, "SELECT COUNT(*) FROM alembic_version") == [(1,)]

@@ -271,7 +271,7 @@ class Shell:
 
     def _write_status(self, experiment: Item, status: Item) -> None:
         """The whole of it: what is no longer said is taken away. Meant for what was looked at: neither for another version of
-        it, nor for another object of its name. (A uid would be ignored here.)
+        it, nor for another object of its name. A patch of the status ignores the uid, so the version has to tell them apart.
         """
         dropped = {key: None for key in experiment.get("status", {}) if key not in status}
         metadata = experiment["metadata"]

@@ -1,141 +1,155 @@
 """One database: its connections, whole transactions, and what to tell a person when it cannot be used.
 
-    database = Database("sqlite:///tasks.db")
+    database = Database("sqlite:///tasks.db", "EDGEBED_TASK_LOG")
     database.write("cannot be written", lambda connection: ...)      # all of it or nothing
 
-SQLite in WAL mode has one writer and any number of readers. A transaction that will write takes the writer's place when it
-begins, so it waits once, there, and never has to be undone half-way because somebody else wrote first. While another
-program holds the database it is tried again, a bounded number of times; then, and for every other reason, an
-EnvironmentFault names the database, the reason and the remedy.
+While another program holds what is needed it is tried again, a bounded number of times. `patient` gives a view of the same
+database that also bears a server that is away, for a while. Then, and for every other reason, an EnvironmentFault names the
+database, the reason and the remedy. `engines` has what differs between databases.
 """
 
+import copy
+import logging
+import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Self, TypeVar
 
-from sqlalchemy import Select, create_engine, event
 from sqlalchemy.engine import Connection, Engine, make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    InterfaceError,
-    NoSuchModuleError,
-    ProgrammingError,
-)
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from edgebed.experiment.errors import EnvironmentFault, Problem, UserError
+from edgebed.stores.engines import Rules, Sqlite
 
 BUSY_S = 1.5
 """How long one attempt waits for another connection's lock."""
-PAUSES_S = (0.05, 0.2)
-"""Between the attempts, which are one more."""
-PAGE_BYTES = 16384
-"""Of a new SQLite file: with long rows, half the work of its default of 4096."""
-WAL_BYTES = 4 << 20
-"""Of the write-ahead log beside the file, before it is copied into it."""
-
-REFUSED = (IntegrityError, DataError, InterfaceError, ProgrammingError)
-"""What a database says of values or of a statement, not of itself."""
-
-_REMEDIES = {
-    "SQLITE_BUSY": "end the program that holds it",
-    "SQLITE_LOCKED": "end the program that holds it",
-    "SQLITE_FULL": "free some space on its disk",
-    "SQLITE_IOERR": "free some space on its disk, or mend the disk",
-    "SQLITE_CANTOPEN": "make it and its folder writable",
-    "SQLITE_PERM": "make it and its folder writable",
-    "SQLITE_READONLY": "make it and its folder writable",
-    "SQLITE_NOTADB": "give the path of a task log, or of a file that is not there yet",
-    "SQLITE_CORRUPT": "put a copy of it back, or give another path",
-}
-"""By the beginning of SQLite's name of the error."""
+HOLD_S = 30.0
+"""How long one waits for the place of the only one to change what others count on."""
+AGAIN_S = 1.0
+"""Between the attempts of who is patient."""
 
 Result = TypeVar("Result")
+_log = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """The database does not take these values, or this statement, now or later."""
+
+
+class Away(EnvironmentFault):
+    """The server cannot be reached, or the connection broke; it may come back."""
 
 
 class Database:
     """A database behind a URL. Safe to use from several threads."""
 
-    def __init__(self, url: str, setting: str, busy_s: float = BUSY_S) -> None:
-        """`setting` is where a person gave the URL. Connects when it is first used. Raises UserError for a wrong URL."""
+    def __init__(self, url: str, setting: str, busy_s: float = BUSY_S, password: str | None = None) -> None:
+        """`setting` is where a person gave the URL; `password` replaces that in it.
+
+        Connects when it is first used. Raises UserError for a wrong URL.
+        """
+        self._setting, self._patience_s, self._stop = setting, 0.0, threading.Event()
         try:
             parsed = make_url(url)
             self.dialect = parsed.get_backend_name()
-            options: dict[str, Any] = {}
-            if self.dialect == "sqlite":
-                if not parsed.database or parsed.database == ":memory:":
-                    raise ArgumentError("it names no file")  # each thread would have a database of its own
-                options["connect_args"] = {"timeout": busy_s, "check_same_thread": False}
-            self._engine: Engine = create_engine(parsed, **options)
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+            self.rules: Rules = _rules(self.dialect)
+            self._engine: Engine = self.rules.engine(parsed, setting, busy_s, password)
+        except ModuleNotFoundError as error:
+            extra = "mysql" if error.name in ("pymysql", "cryptography") else None
+            remedy = f"pip install 'edgebed[{extra}]'" if extra else _FORMS
+            raise UserError(Problem(setting, f"needs {error.name}, which is not installed", remedy)) from error
+        except (ArgumentError, NoSuchModuleError) as error:
             shown = url if "@" not in url else f"...@{url.rpartition('@')[2]}"  # never a password
-            remedy = "give a URL such as sqlite:///tasks.db"
-            raise UserError(Problem(setting, f"{shown!r} is not allowed ({error})", remedy)) from error
-        self.where = parsed.render_as_string(hide_password=True)
-        if self.dialect == "sqlite":
-            file = Path(str(parsed.database))
-            self.where = str(file)
-            if not file.parent.is_dir():
-                remedy = f"make the folder {file.parent}, or set {setting} to another"
-                raise EnvironmentFault(f"{file} cannot be opened (its folder is not there); {remedy}")
-            event.listen(self._engine, "connect", _settings)
-            event.listen(self._engine, "begin", _begin)
+            raise UserError(Problem(setting, f"{shown!r} is not allowed ({error})", _FORMS)) from error
+        self.where = self.rules.where(parsed)
+
+    def patient(self, limit_s: float, stop: threading.Event) -> Self:
+        """The same database for who would rather wait while its server is away, up to so long, or until told to stop."""
+        found = copy.copy(self)
+        found._patience_s, found._stop = limit_s, stop
+        return found
 
     def read(self, what: str, work: Callable[[Connection], Result]) -> Result:
         """One transaction that sees one state. `what` says what failed, such as `cannot be read`."""
-        return self._attempt(what, work, False)
+        return self._patiently(what, work, False, False)
 
-    def write(self, what: str, work: Callable[[Connection], Result]) -> Result:
-        """One transaction, all of it or nothing. `work` is called again when the database was busy."""
-        return self._attempt(what, work, True)
+    def write(self, what: str, work: Callable[[Connection], Result], *, alone: bool = False) -> Result:
+        """One transaction, all of it or nothing. `work` is called again when the database was busy.
+
+        With `alone` no other transaction that asks for it runs meanwhile. Raises Refused for what it never takes.
+        """
+        return self._patiently(what, work, True, alone)
 
     def close(self) -> None:
         """Closes all connections."""
         self._engine.dispose()
 
-    def _attempt(self, what: str, work: Callable[[Connection], Result], writes: bool) -> Result:
-        for pause_s in (*PAUSES_S, None):
+    def _patiently(self, what: str, work: Callable[[Connection], Result], writes: bool, alone: bool) -> Result:
+        until, said = time.monotonic() + self._patience_s, False
+        while True:
             try:
-                with self._engine.connect() as connection, connection.execution_options(writes=writes).begin():
-                    return work(connection)
-            except REFUSED:
-                raise
-            except (DBAPIError, self._engine.dialect.loaded_dbapi.Error, PoolTimeout) as error:
+                return self._attempt(what, work, writes, alone)
+            except Away as error:
+                if self._stop.is_set() or time.monotonic() + AGAIN_S > until:
+                    raise
+                if not said:
+                    _log.warning("waiting for up to %.0f s: %s", self._patience_s, error)
+                said = True
+                self._stop.wait(AGAIN_S)
+
+    def _attempt(self, what: str, work: Callable[[Connection], Result], writes: bool, alone: bool) -> Result:
+        for pause_s in (*self.rules.pauses_s, None):
+            try:
+                with self._engine.connect() as connection:
+                    return self._transaction(connection.execution_options(writes=writes), work, alone)
+            except (DBAPIError, self._engine.dialect.loaded_dbapi.Error, OSError, PoolTimeout) as error:
                 cause = getattr(error, "orig", None) or error
-                name = str(getattr(cause, "sqlite_errorname", ""))
-                busy = name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
-                if not busy:
-                    self._engine.dispose()  # the next attempt begins with the file as it is then
-                if pause_s is None or not busy:
-                    raise EnvironmentFault(f"task log {self.where} {what} ({cause}); {_remedy(name)}") from error
+                kind = "busy" if isinstance(error, PoolTimeout) else self.rules.kind(cause)
+                if kind == "refused":
+                    raise Refused(str(cause)) from error
+                if kind != "busy":
+                    self._engine.dispose()  # the next attempt begins with the database as it is then
+                if pause_s is None or kind != "busy":
+                    fault = Away if kind == "away" else EnvironmentFault
+                    said = f"task log {self.where} {what} ({_reason(cause)}); {self.rules.remedy(cause)}"
+                    raise fault(said) from error
             time.sleep(pause_s)
         raise AssertionError("the last attempt returns or raises")
 
+    def _transaction(self, connection: Connection, work: Callable[[Connection], Result], alone: bool) -> Result:
+        if not alone:
+            with connection.begin():
+                return work(connection)
+        try:
+            with connection.begin():
+                self.rules.hold(connection, HOLD_S)
+                return work(connection)
+        finally:
+            self._let_go(connection)
 
-def fetch(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
-    """All rows as the driver gives them: for many rows, a third of the time that SQLAlchemy's own take."""
-    cursor = connection.execute(query).cursor
-    assert cursor is not None  # a SELECT has one
-    return list(cursor.fetchall())
-
-
-def _settings(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # the driver begins no transactions; `_begin` does
-    checkpoint = f"wal_autocheckpoint={WAL_BYTES // PAGE_BYTES}"
-    for pragma in (f"page_size={PAGE_BYTES}", "journal_mode=WAL", "synchronous=NORMAL", checkpoint):
-        # A commit does not wait for the disk: the log outlives a killed process, not the machine's last half second.
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    def _let_go(self, connection: Connection) -> None:
+        try:
+            with connection.begin():
+                self.rules.release(connection)
+        except Exception:
+            connection.invalidate()  # what it held ends with it
 
 
-def _remedy(name: str) -> str:
-    found = (remedy for begin, remedy in _REMEDIES.items() if name.startswith(begin))
-    return f"{next(found, 'check that it is there and may be written')}, then go on with the same command"
+_FORMS = "give sqlite:///tasks.db, or mysql+pymysql://USER@HOST:3306/DATABASE"
+
+
+def _rules(dialect: str) -> Rules:
+    if dialect == "sqlite":
+        return Sqlite()
+    if dialect in ("mysql", "mariadb"):
+        from edgebed.stores.mysql import Mysql
+
+        return Mysql()
+    raise ArgumentError(f"{dialect} is not supported")
+
+
+def _reason(cause: BaseException) -> str:
+    """The server's words, without its number where there is one."""
+    number_and_words = cause.args if len(cause.args) == 2 else ()
+    return str(number_and_words[1] if number_and_words else cause)

@@ -22,21 +22,25 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    insert,
-    inspect,
-    select,
     text,
 )
-from sqlalchemy.engine import Connection
+from sqlalchemy.dialects import mysql
 
 from edgebed.systems.cooperative.lifecycle import TaskState
 
-VERSION = 1
-
 metadata = MetaData()
 _KEY: Any = {"nullable": False, "primary_key": True, "autoincrement": False}
+_BY_TABLE: Any = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4"}
 # The rows lie in the order of the key: half the pages to write, and an episode is read in one sweep.
-_BY_KEY: Any = {"sqlite_with_rowid": False}
+_BY_KEY: Any = {**_BY_TABLE, "sqlite_with_rowid": False}
+
+
+def _name(length: int) -> Any:
+    """A text that is compared letter by letter: by default MySQL takes A for a."""
+    return String(length).with_variant(mysql.VARCHAR(length, collation="utf8mb4_bin"), "mysql", "mariadb")
+
+
+_LONG: Any = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 
 STATUSES = (TaskState.SUCCEEDED, TaskState.DROPPED, TaskState.FAILED, TaskState.UNFINISHED)
 
@@ -46,7 +50,7 @@ WHOLE = ("episode", "task", "slot", "source", "destination", "place")
 tasks = Table(
     "tasks",
     metadata,
-    Column("run", String(200), **_KEY),
+    Column("run", _name(200), **_KEY),
     Column("episode", Integer, **_KEY),
     Column("task", Integer, **_KEY),
     Column("slot", Integer, nullable=False),
@@ -67,7 +71,7 @@ tasks = Table(
     Column("u_execution", Double, nullable=False),
     Column("probability", Double),
     Column("model_version", BigInteger, nullable=False),
-    Column("reason", String(100), nullable=False),
+    Column("reason", _name(100), nullable=False),
     *(CheckConstraint(f"{name} BETWEEN 0 AND 2147483647", name=f"{name}_is_a_number") for name in WHOLE),
     CheckConstraint(f"status IN ({', '.join(str(int(status)) for status in STATUSES)})", name="status_is_an_end"),
     **_BY_KEY,
@@ -75,37 +79,43 @@ tasks = Table(
 episodes = Table(
     "episodes",
     metadata,
-    Column("run", String(200), **_KEY),
+    Column("run", _name(200), **_KEY),
     Column("episode", Integer, **_KEY),
-    Column("phase", String(200), nullable=False),
+    Column("phase", _name(200), nullable=False),
     Column("position", Integer, nullable=False),
-    Column("about", Text, nullable=False),
-    Column("result", Text),
+    Column("about", _LONG, nullable=False),
+    Column("result", _LONG),
+    Column("registered_at", BigInteger, nullable=False, server_default=text("0")),  # seconds since 1970
+    **_BY_TABLE,
 )
 nodes = Table(
     "nodes",
     metadata,
-    Column("run", String(200), **_KEY),
+    Column("run", _name(200), **_KEY),
     Column("replicate", Integer, **_KEY),
     Column("node", Integer, **_KEY),
     Column("capacity_hz", Double, nullable=False),
     Column("cores", Double, nullable=False),
     Column("arrival_probability", Double, nullable=False),
     Column("execution_failure_rate", Double, nullable=False),
+    **_BY_TABLE,
 )
 links = Table(
     "links",
     metadata,
-    Column("run", String(200), **_KEY),
+    Column("run", _name(200), **_KEY),
     Column("replicate", Integer, **_KEY),
     Column("sender", Integer, **_KEY),
     Column("receiver", Integer, **_KEY),
     Column("link_rate_bits_per_s", Double, nullable=False),
     Column("link_failure_rate", Double, nullable=False),
+    **_BY_TABLE,
 )
-schema_version = Table("schema_version", metadata, Column("version", Integer, nullable=False))
+# Where alembic keeps the version of the schema.
+alembic_version = Table("alembic_version", metadata, Column("version_num", String(32), primary_key=True))
 
-VIEW = f"""CREATE VIEW task_log AS SELECT run, episode, task, slot, source, destination, place,
+VIEW_NAME = "task_log"
+VIEW = f"""CREATE VIEW {VIEW_NAME} AS SELECT run, episode, task, slot, source, destination, place,
  CASE status {" ".join(f"WHEN {int(status)} THEN '{status.label}'" for status in STATUSES)} END AS status,
  size_bits, cycles, deadline_s, arrived_s,
  sent_s - arrived_s AS transmission_wait_s, received_s - sent_s AS transmission_s,
@@ -151,15 +161,3 @@ COLUMNS = tuple(field.name for field in fields(LogRecord))
 """A row is a tuple of these."""
 
 Row = tuple[Any, ...]
-
-
-def create(connection: Connection) -> int:
-    """Makes what is missing, in the caller's transaction; returns the schema's version, which may be another's."""
-    metadata.create_all(connection)
-    if "task_log" not in inspect(connection).get_view_names():
-        connection.execute(text(VIEW))
-    found = connection.execute(select(schema_version.c.version)).scalar()
-    if found is None:
-        connection.execute(insert(schema_version).values(version=VERSION))
-        return VERSION
-    return int(found)

@@ -9,20 +9,23 @@ An episode is registered before it is played and finished when its tasks are acc
 knows which ones to play again, under a new number. `log_schema` has the tables.
 """
 
+import copy
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
-from itertools import chain
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
-from edgebed.experiment.errors import Problem, UserError
 from edgebed.stores import log_schema as schema
-from edgebed.stores.database import BUSY_S, REFUSED, Database, fetch
+from edgebed.stores import migrations
+from edgebed.stores.columns import by_episode
+from edgebed.stores.database import BUSY_S, Database, Refused
 from edgebed.stores.log_schema import COLUMNS, STATUSES, LogRecord, Row
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.lifecycle import TaskState
@@ -33,19 +36,8 @@ __all__ = ["COLUMNS", "EpisodeRow", "LogRecord", "LoggedTasks", "TaskLogStore"]
 
 SETTING = "EDGEBED_TASK_LOG"
 
-STATEMENT_ROWS = 200
-"""Rows of one INSERT. Python's lock is let go once a statement, so a busy event loop beside the writer costs it little."""
-
-_KINDS: dict[str, Any] = {
-    **dict.fromkeys(schema.WHOLE, np.int32),
-    "status": np.int8,
-    "model_version": np.int64,
-    "reason": object,
-}
 _LOG = tuple(field.name for field in fields(TaskLog))
 _BESIDE = ("place", "decided_s", "model_version", "reason")
-# Not INSERT OR IGNORE, which would also pass over a record with a value that is missing.
-_UNLESS_THERE = {"sqlite": "ON CONFLICT (run, episode, task) DO NOTHING"}
 
 
 @dataclass(frozen=True)
@@ -82,24 +74,29 @@ class LoggedTasks:
 class TaskLogStore:
     """A task log behind a database URL. Safe to use from several threads; each call is one transaction."""
 
-    def __init__(self, url: str, busy_s: float = BUSY_S) -> None:
-        """Opens the database and makes what is missing.
+    def __init__(self, url: str, busy_s: float = BUSY_S, password: str | None = None) -> None:
+        """Opens the database and makes what is missing. `password` replaces that in the URL.
 
-        Raises UserError for a wrong URL or another's schema, EnvironmentFault when the database cannot be used.
+        Raises UserError for a wrong URL or a later schema, EnvironmentFault when the database cannot be used.
         """
-        self._database = Database(url, SETTING, busy_s)
+        self._database = Database(url, SETTING, busy_s, password)
         self.where = self._database.where
         """The file, or the URL without its password."""
-        if self._database.dialect not in _UNLESS_THERE:
-            known = ", ".join(_UNLESS_THERE)
-            raise UserError(Problem(SETTING, f"{self._database.dialect} is not supported", f"give a URL of {known}"))
-        version = self._database.write("cannot be opened", schema.create)
-        if version != schema.VERSION:
+        try:
+            if not self._database.read("cannot be opened", migrations.is_current):
+                self._database.write("cannot be opened", self._bring_up_to_date, alone=True)
+        except BaseException:
             self.close()
-            remedy = "give another database, or use the version of edgebed that made it"
-            raise UserError(
-                Problem(SETTING, f"{self.where} has schema version {version}, not {schema.VERSION}", remedy)
-            )
+            raise
+
+    def patient(self, limit_s: float, stop: threading.Event) -> Self:
+        """The same log for who would rather wait while its server is away, up to so long, or until told to stop.
+
+        A file does not go away for a while, so nothing is waited for there.
+        """
+        found = copy.copy(self)
+        found._database = self._database.patient(limit_s, stop)
+        return found
 
     def append(self, records: Sequence[LogRecord]) -> int:
         """Adds the records that are not there yet; returns how many. All of them or none; raises as `append_rows`."""
@@ -110,35 +107,22 @@ class TaskLogStore:
 
         Raises EnvironmentFault when the database cannot take them now, ModelError when it never will.
         """
-
-        def work(connection: Connection) -> int:
-            new = 0
-            for begin in range(0, len(rows), STATEMENT_ROWS):
-                some = rows[begin : begin + STATEMENT_ROWS]
-                if set(map(len, some)) != {len(COLUMNS)}:
-                    raise ValueError(f"a row has {len(COLUMNS)} values")
-                values = tuple(chain.from_iterable(some))
-                new += connection.exec_driver_sql(self._insert(len(some)), values).rowcount
-            return new
-
         if not rows:
             return 0
         try:
-            return self._database.write("cannot be written", work)
-        except (*REFUSED, OverflowError, ValueError) as error:
-            reason = str(getattr(error, "orig", None) or error)
-            raise ModelError(
-                "records", reason, "give every record the columns of LogRecord with their types"
-            ) from error
+            return self._database.write("cannot be written", lambda c: self._database.rules.insert(c, rows))
+        except (Refused, OverflowError, ValueError) as error:
+            remedy = "give every record the columns of LogRecord with their types"
+            raise ModelError("records", str(error), remedy) from error
 
     def read(self, run: str, episodes: Sequence[int]) -> TaskLog:
         """The tasks of some episodes in order of episode, slot and source; episodes are numbered from 0 as given."""
-        return _log(self._columns(run, episodes, _LOG))
+        return _log(self._database.rules.columns(self._read, run, episodes, _LOG))
 
     def read_all(self, run: str, episodes: Sequence[int]) -> LoggedTasks:
         """The same with everything else that is known of the tasks."""
-        columns = self._columns(run, episodes, (*_LOG, *_BESIDE))
-        return LoggedTasks(_log(columns), columns["task"], **{name: columns[name] for name in _BESIDE})
+        found = by_episode(self._read, run, episodes, (*_LOG, *_BESIDE))
+        return LoggedTasks(_log(found), found["task"], **{name: found[name] for name in _BESIDE})
 
     def counts(self, run: str, episode: int) -> dict[str, int]:
         """Tasks of an episode in the log by status, of every status: their sum must be what was created."""
@@ -176,7 +160,13 @@ class TaskLogStore:
         """A new episode of a phase; returns its number in the run. Tasks of an unfinished attempt keep their number."""
         episodes = schema.episodes
         latest = select(func.max(episodes.c.episode)).where(episodes.c.run == run)
-        row = {"run": run, "phase": phase, "position": position, "about": json.dumps(about, sort_keys=True)}
+        row: dict[str, Any] = {
+            "run": run,
+            "phase": phase,
+            "position": position,
+            "about": json.dumps(about, sort_keys=True),
+        }
+        row["registered_at"] = int(time.time())
 
         def work(connection: Connection) -> int:
             found = connection.execute(latest).scalar()
@@ -184,14 +174,21 @@ class TaskLogStore:
             connection.execute(insert(episodes).values(**row, episode=number))
             return number
 
-        return self._database.write("cannot be written", work)
+        return self._database.write("cannot be written", work, alone=True)
 
     def finish(self, run: str, episode: int, result: Mapping[str, Any]) -> None:
         """The episode's tasks are accounted for. Raises ModelError for one that was not registered."""
-        episodes = schema.episodes
-        change = update(episodes).where(episodes.c.run == run, episodes.c.episode == episode)
-        change = change.values(result=json.dumps(result, sort_keys=True))
-        if not self._database.write("cannot be written", lambda connection: connection.execute(change).rowcount):
+        episodes = schema.episodes.c
+        this = (episodes.run == run, episodes.episode == episode)
+        change = update(schema.episodes).where(*this).values(result=json.dumps(result, sort_keys=True))
+
+        def work(connection: Connection) -> bool:
+            if connection.execute(select(episodes.run).where(*this)).first() is None:
+                return False
+            connection.execute(change)
+            return True
+
+        if not self._database.write("cannot be written", work):
             raise ModelError("episode", episode, f"register it first; run {run} has no such episode")
 
     def episodes(self, run: str, phase: str) -> dict[int, EpisodeRow]:
@@ -247,35 +244,11 @@ class TaskLogStore:
         """Closes all connections."""
         self._database.close()
 
-    def _insert(self, rows: int) -> str:
-        places = f"({', '.join('?' * len(COLUMNS))})"
-        unless_there = _UNLESS_THERE[self._database.dialect]
-        values = ", ".join([places] * rows)
-        return f"INSERT INTO tasks ({', '.join(COLUMNS)}) VALUES {values} {unless_there}"  # noqa: S608  # our names
+    def _bring_up_to_date(self, connection: Connection) -> None:
+        migrations.bring_up_to_date(connection, self.where, SETTING)
 
-    def _columns(self, run: str, episodes: Sequence[int], names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-        """Columns of some episodes, in order of episode, slot and source, each episode under its position."""
-        tasks = schema.tasks.c
-        query = select(*(tasks[name] for name in names))
-
-        def work(connection: Connection) -> list[list[NDArray[Any]]]:
-            parts = []
-            for position, episode in enumerate(episodes):
-                found = fetch(connection, query.where(tasks.run == run, tasks.episode == episode))
-                values = list(zip(*found, strict=True)) or [()] * len(names)
-                columns = {
-                    name: np.array(column, _KINDS.get(name, np.float64))  # NULL becomes NaN
-                    for name, column in zip(names, values, strict=True)
-                }
-                order = np.lexsort((columns["task"], columns["source"], columns["slot"]))
-                columns["episode"] = np.full(len(found), position, np.int32)
-                parts.append([column[order] for column in columns.values()])
-            return parts
-
-        parts = self._database.read("cannot be read", work)
-        if not parts:
-            return {name: np.empty(0, _KINDS.get(name, np.float64)) for name in names}
-        return {name: np.concatenate(columns) for name, columns in zip(names, zip(*parts, strict=True), strict=True)}
+    def _read(self, work: Callable[[Connection], Any]) -> Any:
+        return self._database.read("cannot be read", work)
 
 
 def _log(columns: Mapping[str, NDArray[Any]]) -> TaskLog:
