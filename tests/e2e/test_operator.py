@@ -69,7 +69,10 @@ def test_from_apply_to_success(ground, operator):
         "nvidia.com/gpu": "1",
     }
     ground.runs.say(
-        run, phase="network 1: online learning", methods={"o2o": {"online": {"episodes": 3, "successRate": 0.5}}}
+        run,
+        phase="network 1: online learning",
+        episodesKnown=3,
+        methods={"o2o": {"online": {"episodes": 3, "successRate": 0.5}}},
     )
     ground.until(lambda: ground.phase("quick") == "FineTuning")
     columns = ground.kubectl("get", "experiments", "quick").fine().out.split("\n")[1].split()

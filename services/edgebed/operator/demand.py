@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgebed.controller.steps import planned_episodes
 from edgebed.experiment.errors import Problem, UserError, shown
 from edgebed.experiment.files import canonical
 from edgebed.experiment.parts import DrawnNetwork
@@ -74,7 +75,7 @@ def demand_of(document: dict[str, Any]) -> Demand:
         raise UserError(problems)
     spec = experiment.spec
     units = len(points) * spec.replicates
-    episodes, stages, online = _played(experiment)
+    online = {method.name: method.online.episodes for method in spec.methods if method.online is not None}
     return Demand(
         document=document,
         simulated=spec.backend == "simulator",
@@ -82,25 +83,21 @@ def demand_of(document: dict[str, Any]) -> Demand:
         trainer=any(method.learned for method in spec.methods),
         methods=tuple(method.name for method in spec.methods),
         online={name: count * units * spec.training_seeds for name, count in online.items()},
-        episodes=episodes * units,
-        stages=stages * units,
+        episodes=planned_episodes(experiment),
+        stages=_stages(experiment) * units,
     )
 
 
-def _played(experiment: Experiment) -> tuple[int, int, dict[str, int]]:
-    """Episodes and stages on one network, and online episodes by method; what is the same is done once."""
-    spec = experiment.spec
-    seeds, evaluated = spec.training_seeds, spec.evaluation.episodes
-    collected = {str(m.collect.model_dump()): m.collect.episodes for m in spec.methods if m.collect is not None}
-    policies = {str(method.policy.model_dump()) for method in spec.methods if method.policy is not None}
-    offline = {str((m.collect, m.offline, m.offline.attribution)) for m in spec.methods if m.offline is not None}
-    learned = [method for method in spec.methods if method.learned]
-    online = {method.name: method.online.episodes for method in learned if method.online is not None}
-    episodes = (
-        sum(collected.values()) + evaluated * (len(policies) + seeds * len(learned)) + seeds * sum(online.values())
-    )
-    stages = len(collected) + len(policies) + seeds * (len(offline) + len(online) + len(learned))
-    return episodes, stages, online
+def _stages(experiment: Experiment) -> int:
+    """Stages on one network; what is the same is done once."""
+    methods, seeds = experiment.spec.methods, experiment.spec.training_seeds
+    collected = {m.collect.model_dump_json() for m in methods if m.collect is not None}
+    offline = {m.model_dump_json(include={"collect", "offline"}) for m in methods if m.offline is not None}
+    contents = {m.model_dump_json(exclude={"name"}): m for m in methods}
+    policies = [m for m in contents.values() if not m.learned]
+    learned = [m for m in contents.values() if m.learned]
+    tuned = sum(m.online is not None for m in learned)
+    return len(collected) + len(policies) + seeds * (len(offline) + tuned + len(learned))
 
 
 def _files(experiment: Experiment) -> list[Problem]:

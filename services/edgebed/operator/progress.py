@@ -2,23 +2,17 @@
 
     found = mirrored(run, need)          # {"phase": "Evaluating", "progress": "63 %", "methods": […], …}
 
-Phases are read from what the runner calls its stages; a test holds these words to it.
+Phases are the steps of the controller; while it has none, it tells the nodes what they are. A test holds what a simulation
+prints to the runner.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgebed.controller.steps import step_of
 from edgebed.operator.demand import Demand
 
-_PHASES = (
-    (": evaluating ", "Evaluating"),
-    ("collecting with ", "Collecting"),
-    ("offline learning", "Training"),
-    ("online learning", "FineTuning"),
-    ("the same in the simulator", "Evaluating"),
-    ("writing results", "Reporting"),
-)
 _EVALUATING = re.compile(r": evaluating (.+?)(: the same in the simulator|: [0-9.]+ s.*)?$")
 _STAGE = re.compile(r"(collecting with|offline learning|online learning|: evaluating ).*: [0-9.]+ s")
 LARGEST = 99
@@ -29,9 +23,8 @@ Status = dict[str, Any]
 
 def phase_of(label: str | None) -> str:
     """The phase in which a stage of this name is at work; before the first stage the nodes are being told."""
-    if label is None:
-        return "Deploying"
-    return next((phase for words, phase in _PHASES if words in label), "Deploying")
+    step = step_of(label)
+    return "Deploying" if step == "Starting" else step
 
 
 def mirrored(run: Mapping[str, Any], need: Demand) -> Status:
@@ -39,7 +32,7 @@ def mirrored(run: Mapping[str, Any], need: Demand) -> Status:
     label = run.get("phase")
     phase = phase_of(label)
     told: Mapping[str, Mapping[str, Any]] = run.get("methods") or {}
-    played = sum(int(series.get("episodes", 0)) for streams in told.values() for series in streams.values())
+    played = int(run.get("episodesKnown") or 0)
     percent = _percent(played, need.episodes)
     method = _at_work(label, phase, told, need)
     methods = [

@@ -17,7 +17,8 @@ class Runs(Protocol):
         """The state document of a run; None where there is none.
 
         `state` is running, finished, failed or stopped; `reason` says why it failed; `artefact` names what was published;
-        `results` is the content of results.json once it is finished; the rest as GET /v1/experiments/{name} shows it.
+        `results` is the content of results.json once it is finished; `phase`, `methods` and `episodesKnown` are those of
+        GET /v1/experiments/{name}.
         """
 
     def stop(self, name: str) -> None:

@@ -97,5 +97,5 @@ def test_what_is_the_same_is_counted_once():
         LEARNED[1] | {"name": "again"},
     ]
     need = demand("quick", experiment(methods=methods, replicates=2, trainingSeeds=3)["spec"])
-    assert need.episodes == 2 * (10 + 4 + 3 * (2 * 4 + 2 * 6))
+    assert need.episodes == 2 * (10 + 4 + 3 * (4 + 6))
     assert need.online == {"o2o": 36, "again": 36}

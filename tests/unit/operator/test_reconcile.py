@@ -230,7 +230,7 @@ def test_a_run_that_takes_too_long_is_stopped():
 def test_the_state_of_the_run_is_mirrored():
     world = at_work(methods=LEARNED)
     series = {"collect": {"episodes": 10, "successRate": 0.8}}
-    world.run |= {"phase": "network 1: online learning", "methods": {"ratc": series, "o2o": {}}}
+    world.run |= {"phase": "network 1: online learning", "episodesKnown": 12, "methods": {"ratc": series, "o2o": {}}}
     world.run["methods"]["o2o"] = {"online": {"episodes": 2, "successRate": 0.71234}}
     world.look()
     status = world.status
