@@ -44,6 +44,7 @@ _REMEDIES = {
     1114: "free some space on the server's disk",
     28: "free some space on the server's disk",
     1290: "let it be written (it is read-only)",
+    1792: "let it be written (it is read-only)",
     1836: "let it be written (it is read-only)",
     1153: "set the server's max_allowed_packet to 16M or more",
     1040: "raise the server's max_connections",

@@ -170,11 +170,11 @@ def _insert(rows: int) -> str:
 
 
 def _fetch(connection: Connection, run: str, ranges: Sequence[tuple[int, int]], names: Sequence[str]) -> Columns:
-    """Rows of ranges of episodes in the order of the table's key, in which they lie."""
+    """Rows of ranges of episodes by the table's key, so that they come in its order, in which they lie."""
     asked = ", ".join(f"COALESCE({name}, {NEVER!r})" if tasks.c[name].nullable else name for name in names)
     among = " OR ".join(f"episode BETWEEN {first} AND {last}" for first, last in ranges)
     with _driver(connection) as driver:
-        sql = f"SELECT {asked} FROM tasks WHERE run = {driver.escape(run)} AND ({among}) ORDER BY run, episode, task"  # noqa: S608
+        sql = f"SELECT {asked} FROM tasks FORCE INDEX (PRIMARY) WHERE run = {driver.escape(run)} AND ({among})"  # noqa: S608
         return mysql_binary.fetch(driver, sql, names)
 
 
