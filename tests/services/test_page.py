@@ -1,9 +1,12 @@
 """The controller's page in a real browser: a researcher with a token, from an empty list to a report; and with a keyboard."""
 
+import contextlib
 import time
 
 import httpx
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -12,7 +15,7 @@ from tests.services.experiment import TOKEN, answers, specification
 
 LIMIT_S = 240
 """Until something is seen, on a machine with much else to do."""
-HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
+HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture
@@ -47,10 +50,12 @@ class Page:
 
     def until(self, condition):
         until = time.monotonic() + LIMIT_S
-        while not (found := condition()):
-            assert time.monotonic() < until, self.text()
+        while time.monotonic() < until:
+            with contextlib.suppress(StaleElementReferenceException):  # drawn again while it was looked at
+                if found := condition():
+                    return found
             time.sleep(0.05)
-        return found
+        raise AssertionError(self.text())
 
     def see(self, css):
         return self.until(lambda: self.find(css))[0]
@@ -104,7 +109,7 @@ def test_from_a_token_to_a_report(page):
 
     page.press("New experiment")
     right = specification(episodes=6).replace("spec:", "spec:\n  description: '<b>5 < 6</b>'", 1)
-    page.write(right.replace("policy: ratc", f"policy: '{HOSTILE}'").replace("seed: 3", "seed: -3"))
+    page.write(right.replace("name: ratc", f"name: '{HOSTILE}'").replace("seed: 3", "seed: -3"))
     page.press("Start")
     page.read("2 things to put right")
     lines = [one.text for one in page.find(".problems .line")]
@@ -213,8 +218,10 @@ def test_stopped_and_resumed_with_a_file_by_keyboard_on_a_phone(page, tmp_path):
     stop(page)
 
 
-def test_an_answer_that_cannot_be_had_without_a_token_is_not_shown(controller):
-    """The page's files are open; nothing that the controller knows is."""
+def test_only_the_files_of_the_page_are_open(serve):
+    """Nothing that the controller knows is in them."""
+    controller, _ = serve("controller")
+    answers(controller)
     with httpx.Client(base_url=controller, trust_env=False) as client:
         assert client.get("/").status_code == 200
         assert client.get("/page/main.js").status_code == 200
@@ -224,7 +231,6 @@ def test_an_answer_that_cannot_be_had_without_a_token_is_not_shown(controller):
             "/v1/experiments/x/report",
             "/page/../v1/experiments",
             "/page/",
-            "//",
         ):
             assert client.get(path).status_code == 401, path
 
@@ -237,7 +243,7 @@ def fits(page):
 def tab_to(page, text):
     """What has the focus after so many presses of the tabulator."""
     for _ in range(40):
-        page.driver.switch_to.active_element.send_keys(Keys.TAB)
+        ActionChains(page.driver).send_keys(Keys.TAB).perform()  # to whatever has the focus: a field for files, too
         if (there := page.driver.switch_to.active_element).text == text:
             return there
     raise AssertionError(f"{text} cannot be reached: {page.text()}")

@@ -1,4 +1,4 @@
-"""What the page needs of the controller: its files and policies, files of runs, documents as YAML, news of all that run."""
+"""What the page needs of the controller: its own files, files of runs, documents as YAML, news of all that run."""
 
 import json
 import re
@@ -238,7 +238,6 @@ def test_what_another_controller_ran_is_still_told(world, client):
     client.post("/v1/experiments", json=document(**NO_EPISODE))
     here = wait(client, "small", "finished")
     later = Experiments(world.folder / "runs", world.experiments._services).find("small")
-    assert later is not None
     assert later["methods"] == here["methods"]
     assert later["episodesKnown"] == later["episodesPlanned"] == 1
     assert later["step"] == here["step"] == "Succeeded"

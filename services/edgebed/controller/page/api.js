@@ -32,7 +32,8 @@ export async function ask(path, options = {}) {
       if (response.ok) return response;
       throw new Refused(response.status, await response.json().catch(() => ({})));
     }
-    if (sessionStorage.getItem(KEY) === token) {
+    if (sessionStorage.getItem(KEY) === token) { // else it has been replaced meanwhile
+      sessionStorage.removeItem(KEY);
       asking ??= askForToken(token !== null).finally(() => { asking = null; });
       await asking;
     }

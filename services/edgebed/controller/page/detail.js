@@ -9,7 +9,7 @@ const SHOWN_PHASES = 12;
 
 /** The view of the experiment `name`; `act` asks for confirmation and does what buttons want. */
 export function detailView(name, experiment, act) {
-  const state = h("span"), facts = h("p", { class: "facts" }), share = h("b"), numbers = h("span", { class: "facts" });
+  const state = chip(), facts = h("p", { class: "facts" }), share = h("b"), numbers = h("span", { class: "facts" });
   const progress = bar(`Progress of ${name}`);
   const stop = h("button", { type: "button", class: "quiet", onclick: () => act.stop(name) }, "Stop");
   const resume = h("button", { type: "button", onclick: () => act.resume(name) }, "Resume");
@@ -31,7 +31,7 @@ export function detailView(name, experiment, act) {
     last = given;
     const running = given.state === "running", done = shareOf(given);
     element.dataset.state = given.state;
-    put(state, chip(given.state));
+    state.update(given.state);
     progress.update(done, given.state);
     share.textContent = done === null ? "" : `${Math.floor(100 * done)} %`;
     stop.hidden = !running;

@@ -58,7 +58,7 @@ export function listView(known, tell) {
 }
 
 function makeRow(name) {
-  const state = h("span");
+  const state = chip();
   const phase = h("span", { class: "phase" });
   const progress = bar(`Progress of ${name}`);
   const share = h("span", { class: "share" });
@@ -82,7 +82,7 @@ function makeRow(name) {
   function update(experiment) {
     last = experiment;
     element.dataset.state = experiment.state;
-    put(state, chip(experiment.state));
+    state.update(experiment.state);
     phase.textContent = experiment.state === "running" ? experiment.phase || stepWords(experiment.step) : "";
     const done = shareOf(experiment);
     progress.update(done, experiment.state);

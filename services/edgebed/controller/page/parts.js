@@ -56,7 +56,14 @@ export function bar(label) {
   return made;
 }
 
-export const chip = (state) => h("span", { class: "chip", "data-state": state }, String(state));
+export function chip() {
+  const made = h("span", { class: "chip" });
+  made.update = (state) => {
+    made.dataset.state = state;
+    made.textContent = state;
+  };
+  return made;
+}
 
 /** Steps (controller/steps.py) in the words of the page. */
 export const stepWords = (step) => ({ FineTuning: "Fine-tuning", Succeeded: "Finished", Suspended: "Stopped" })[step] || step || "";
