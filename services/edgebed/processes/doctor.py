@@ -8,6 +8,8 @@ written, or a datanode whose name nobody knows, is found here and not an hour in
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edgebed.emulation.priority import take_priority
-from edgebed.experiment.errors import EdgebedError
+from edgebed.experiment.errors import EdgebedError, EnvironmentFault
 from edgebed.settings import EMBEDDED, Settings, read_settings
 from edgebed.stores.artefacts import open_artefacts
 from edgebed.stores.coordination import open_coordinator
@@ -38,20 +39,32 @@ class Finding:
 
 def examine(given: Mapping[str, str]) -> Iterator[Finding]:
     """Looks at the stores, at the same time, and at the machine. Raises SettingsError for settings that are wrong."""
+    yield from examine_stores(given)
+    yield _precedence()
+    yield _cores()
+    yield _ffmpeg()
+
+
+def examine_stores(given: Mapping[str, str]) -> list[Finding]:
+    """Task log, artefacts and coordination. Raises SettingsError for settings that are wrong."""
     settings = read_settings("controller", given)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as threads:
         home = Path(folder)
-        stores = {
+        stores: dict[str, Callable[[], str]] = {
             "task log": lambda: _task_log(settings, given, home),
             "artefacts": lambda: _artefacts(settings, given, home),
             "coordination": lambda: _coordination(settings, home),
         }
-        asked = {what: threads.submit(_looked_at, what, look) for what, look in stores.items()}
-        for finding in asked.values():
-            yield finding.result()
-    yield _precedence()
-    yield _cores()
-    yield _ffmpeg()
+        asked = [threads.submit(_looked_at, what, look) for what, look in stores.items()]
+        return [finding.result() for finding in asked]
+
+
+def check_stores(given: Mapping[str, str]) -> None:
+    """Raises EnvironmentFault with all that is wrong with the stores, where any is a server."""
+    if set(given) & {"EDGEBED_TASK_LOG", "EDGEBED_ARTEFACTS", "EDGEBED_COORDINATION"}:
+        broken = [finding.said for finding in examine_stores(given) if finding.verdict == "broken"]
+        if broken:
+            raise EnvironmentFault("\n".join(broken))
 
 
 def _looked_at(what: str, look: Callable[[], str]) -> Finding:
@@ -65,16 +78,15 @@ def _task_log(settings: Settings, given: Mapping[str, str], home: Path) -> str:
     url = settings.task_log if "EDGEBED_TASK_LOG" in given else f"sqlite:///{home / 'tasks.db'}"
     store = TaskLogStore(url, password=settings.task_log_password)
     try:
-        return f"{store.where}: {store.probe()}" if "EDGEBED_TASK_LOG" in given else f"SQLite: {store.probe()}"
+        return f"{store.where}: {store.probe()}" if "EDGEBED_TASK_LOG" in given else store.probe()
     finally:
         store.close()
 
 
 def _artefacts(settings: Settings, given: Mapping[str, str], home: Path) -> str:
     if "EDGEBED_ARTEFACTS" in given:
-        return f"{settings.artefacts}: {open_artefacts(settings.artefacts).probe()}"
-    own = open_artefacts(f"file:{home / 'artefacts'}")
-    return f"a folder of the run: {own.probe()}"
+        return open_artefacts(settings.artefacts).probe()
+    return open_artefacts(f"file:{home / 'artefacts'}").probe()
 
 
 def _coordination(settings: Settings, home: Path) -> str:
@@ -84,24 +96,17 @@ def _coordination(settings: Settings, home: Path) -> str:
         settings.coordination, settings.coordination_user, settings.coordination_password, home / "nacos"
     )
     try:
-        return f"{settings.coordination}: {coordinator.probe()}"
+        return coordinator.probe()
     finally:
         coordinator.close()
 
 
 def _precedence() -> Finding:
     """Asked of a child, for this process is to stay as it is."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.write(writing, take_priority().encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as answer:
-        got = answer.read().decode()
-    os.waitpid(child, 0)
+    question = "from edgebed.emulation.priority import take_priority; print(take_priority())"
+    command = [sys.executable, "-c", question]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603  # ourselves
+    got = done.stdout.strip()
     if got == "realtime":
         return Finding("precedence", "well", "nodes may go before other processes (real-time scheduling)")
     remedy = "run as root, give CAP_SYS_NICE, or raise RLIMIT_RTPRIO; else keep the machine idle"

@@ -25,6 +25,7 @@ from edgebed.experiment.results import RESULTS, read_results
 from edgebed.experiment.specification import Experiment
 from edgebed.experiment.sweep import expand
 from edgebed.experiment.validation import check_backend
+from edgebed.processes.doctor import check_stores
 from edgebed.processes.family import Family
 from edgebed.runner.units import VERSIONS
 from edgebed.settings import EMBEDDED, reads
@@ -52,6 +53,7 @@ def run_on_processes(
     find_application(experiment.spec.workload.application.kind).check()  # a missing program, before anything starts
     for _, point in expand(experiment):
         check_profiles(point)
+    check_stores(settings or {})
     folder = open_run_folder(output, experiment, VERSIONS)
     if (output / RESULTS).exists():
         return read_results(output)

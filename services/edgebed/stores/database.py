@@ -24,7 +24,7 @@ from edgebed.stores.engines import Rules, Sqlite
 
 BUSY_S = 1.5
 """How long one attempt waits for another connection's lock."""
-HOLD_S = 30.0
+HOLD_S = 8.0
 """How long one waits for the place of the only one to change what others count on."""
 AGAIN_S = 1.0
 """Between the attempts of who is patient."""
@@ -129,6 +129,8 @@ class Database:
             self._let_go(connection)
 
     def _let_go(self, connection: Connection) -> None:
+        if connection.invalidated:  # what it held ended with it
+            return
         try:
             with connection.begin():
                 self.rules.release(connection)

@@ -71,9 +71,10 @@ def columns(read: Read, run: str, episodes: Sequence[int], names: Sequence[str])
 
     def share(some: Sequence[int]) -> list[Columns]:
         ranges = _ranges(some)
-        return read(lambda connection: [
+        found: list[Columns] = read(lambda connection: [
             _fetch(connection, run, ranges[begin : begin + RANGES], every) for begin in range(0, len(ranges), RANGES)
         ])  # fmt: skip
+        return found
 
     if readers == 1:
         parts = share(wanted)

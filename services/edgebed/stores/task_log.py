@@ -11,10 +11,12 @@ knows which ones to play again, under a new number. `log_schema` has the tables.
 
 import copy
 import json
+import math
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -22,17 +24,19 @@ from numpy.typing import NDArray
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
+from edgebed.experiment.errors import EnvironmentFault
 from edgebed.stores import log_schema as schema
-from edgebed.stores import migrations
+from edgebed.stores import migrations, retention
 from edgebed.stores.columns import by_episode
 from edgebed.stores.database import BUSY_S, Database, Refused
 from edgebed.stores.log_schema import COLUMNS, STATUSES, LogRecord, Row
+from edgebed.stores.retention import RESTING_S, Forgotten
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.lifecycle import TaskState
 from edgebed.systems.cooperative.log import TaskLog
 from edgebed.systems.cooperative.network import Network
 
-__all__ = ["COLUMNS", "EpisodeRow", "LogRecord", "LoggedTasks", "TaskLogStore"]
+__all__ = ["COLUMNS", "EpisodeRow", "Forgotten", "LogRecord", "LoggedTasks", "TaskLogStore"]
 
 SETTING = "EDGEBED_TASK_LOG"
 
@@ -239,6 +243,35 @@ class TaskLogStore:
                     connection.execute(insert(table), rows)
 
         self._database.write("cannot be written", work)
+
+    def forget(self, run: str, *, dry_run: bool = False, resting_s: float = RESTING_S) -> Forgotten:
+        """Deletes all of a run in bounded pieces, or with `dry_run` only counts it.
+
+        Raises UserError for a run that began an episode less than `resting_s` seconds ago: it may still be going on.
+        """
+        return retention.forget(self._database, run, resting_s, dry_run)
+
+    def forget_older_than(self, days: float, *, dry_run: bool = False) -> list[Forgotten]:
+        """Deletes the runs whose last episode began so many days ago, at least one; the oldest first."""
+        age_s = max(days * retention.DAY_S, RESTING_S)
+        return [self.forget(run, dry_run=dry_run) for run in retention.older_than(self._database, age_s)]
+
+    def probe(self) -> str:
+        """Writes a task, reads it, and deletes it; what was found. Raises UserError or EnvironmentFault with the remedy."""
+        run, row = f".probe-{uuid.uuid4().hex}", LogRecord(
+            *(".probe", 0, 0, 0, 0, 0, 0, 1), *(math.pi,) * 12, model_version=0
+        )  # fmt: skip
+        begin = time.perf_counter()
+        try:
+            self.append([replace(row, run=run)])
+            found = self.read(run, [0]).size_bits.tolist()
+        finally:
+            self.forget(run)
+        took_ms = (time.perf_counter() - begin) * 1e3
+        if found != [math.pi]:
+            raise EnvironmentFault(f"task log {self.where} gives back {found} for {math.pi}; use another server")
+        about = self._database.read("cannot be read", self._database.rules.describe)
+        return f"{about}; a task written, read and deleted in {took_ms:.0f} ms"
 
     def close(self) -> None:
         """Closes all connections."""

@@ -1,4 +1,4 @@
-"""What the page needs of the controller: its files and their policies, files of runs, documents as YAML, news of all that run."""
+"""What the page needs of the controller: its files and policies, files of runs, documents as YAML, news of all that run."""
 
 import json
 import re

@@ -15,7 +15,7 @@ from edgebed.operator.access import login
 from edgebed.operator.api import Api, Conflict
 from edgebed.stores.artefacts import open_artefacts
 from tests.cluster import need_cluster
-from tests.contracts.operator_ground import Ground, installed, ready_status
+from tests.e2e.operator_ground import Ground, installed, ready_status
 from tests.unit.operator.world import LEARNED, experiment
 
 OWNED = "configmaps,services,statefulsets,deployments,jobs,pods"
