@@ -180,7 +180,7 @@ def test_what_is_changed_or_deleted_by_hand_is_brought_back(ground, operator, ki
     changed = changes[kind]
     ground.kubectl("patch", kind, name, "--type=merge", "-p", json.dumps(changed)).fine()
     [(part, fields)] = changed.items()
-    kept = lambda item: {key: item[part][key] for key in fields}  # noqa: E731
+    kept = lambda item: {key: item[part].get(key) for key in fields}  # noqa: E731
     ground.until(lambda: kept(ground.get(kind, name)) == kept(before), 15, "it is as before")
     ground.until(lambda: {"Recreated", "Repaired"} <= set(ground.events("quick")), 15, "people are told")
     assert ground.runs.submitted[-1][0] == run
@@ -381,7 +381,7 @@ class Wire:
 
 
 # What is cut off cannot say goodbye, and asyncio says so.
-lost_connections = pytest.mark.filterwarnings("ignore:.*_SelectorTransport:pytest.PytestUnraisableExceptionWarning")
+lost_connections = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @lost_connections
