@@ -11,6 +11,9 @@ TORCH_INDEX ?=
 LOCKS := requirements/dev.txt requirements/torch.txt
 READY := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
 
+# Services are processes: without kept bytecode each of them would compile all its libraries when it starts.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format bench paper generate lock clean
 

@@ -5,7 +5,7 @@ import math
 import re
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -65,9 +65,9 @@ class Prometheus:
             self._process.terminate()
             self._process.wait(20)
 
-    def scrape(self, addresses: Sequence[str]) -> None:
+    def scrape(self, addresses: Iterable[str]) -> None:
         """From about five seconds after the call on."""
-        targets = [address.removeprefix("http://") for address in addresses]
+        targets = sorted(address.removeprefix("http://") for address in addresses)
         new = self._targets.with_suffix(".new")
         new.write_text(json.dumps([{"targets": targets}]))
         new.replace(self._targets)
@@ -102,6 +102,6 @@ def filled(text: str, chosen: Mapping[str, str], interval: str = "4s") -> str:
     """An expression or definition with the variables that were chosen, as Grafana asks it."""
     text = text.replace("$__rate_interval", interval)
     for name, value in chosen.items():
-        text = re.sub(rf"\$\{{{name}\}}|\${name}\b", lambda _, value=value: value, text)
+        text = re.sub(rf"\$\{{{name}\}}|\${name}\b", value.replace("\\", r"\\"), text)
     assert "$" not in text, text
     return text

@@ -179,7 +179,7 @@ class Command:
 
 def answers(address: str) -> None:
     """Waits until a service does."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + LIMIT_S
     while time.monotonic() < until:
         try:
             if httpx.get(f"{address}/healthz", trust_env=False).status_code == 200:

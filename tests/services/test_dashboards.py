@@ -10,8 +10,9 @@ import pytest
 
 from scripts.dashboards.__main__ import CHART, DASHBOARDS
 from tests.prometheus import Prometheus, filled
-from tests.services.experiment import LIMIT_S, O2O, Command
+from tests.services.experiment import O2O, Command
 
+KINDS = ("edge-node", "task-generator", "trainer")
 END_S = 600.0
 """A trainer gives way to everything else, so on a busy machine learning takes its time."""
 ALL = ".*"
@@ -24,22 +25,22 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def services(controller: str) -> list[str]:
-    """The addresses of a run's services, once all six are there."""
-    until = time.monotonic() + LIMIT_S
+def scraped(one: Command, controller: str, prometheus: Prometheus) -> None:
+    """Whatever has registered is scraped, until the run is over."""
+    known, until = {controller}, time.monotonic() + END_S
+    prometheus.scrape(known)
     with httpx.Client(base_url=controller, trust_env=False) as client:
-        while time.monotonic() < until:
+        while one.process.poll() is None:
+            assert time.monotonic() < until, f"only {sorted(known)} were there"
             try:
-                kinds = [
-                    client.get(f"/v1/registry/{kind}").json() for kind in ("edge-node", "task-generator", "trainer")
-                ]
-            except httpx.TransportError:
-                kinds = []
-            found = [instance["address"] for kind in kinds for instance in kind["instances"]]
-            if len(found) == 5:
-                return [controller, *found]
-            time.sleep(0.1)
-    raise AssertionError("the services have not registered")
+                answers = [client.get(f"/v1/registry/{kind}").json() for kind in KINDS]
+                found = {instance["address"] for answer in answers for instance in answer["instances"]}
+            except httpx.TransportError:  # it is about to begin, or has ended
+                found = set()
+            if found - known:
+                known |= found
+                prometheus.scrape(known)
+            time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
@@ -52,19 +53,18 @@ def seen(tmp_path_factory):
         begin = time.time()
         one.start("--port", str(port))
         try:
-            prometheus.scrape(services(f"http://127.0.0.1:{port}"))
-            _, err = one.process.communicate(timeout=END_S)
+            scraped(one, f"http://127.0.0.1:{port}", prometheus)
         finally:
-            if one.process.poll() is None:
-                one.process.kill()  # its services go with it
-                one.process.communicate()
+            one.process.kill()  # if it still runs; its services go with it
+            _, err = one.process.communicate()
         assert one.process.returncode == 0, err
         yield prometheus, (begin, time.time())
 
 
 def chosen(prometheus, document, window):
     """What each variable of a dashboard has to choose from, and what Grafana chooses at first."""
-    first, values = {}, {}
+    first: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     for variable in document["templating"]["list"]:
         if variable["type"] == "datasource":
             continue

@@ -146,7 +146,8 @@ def test_alerts_are_rules_and_fire_when_they_should():
 
 def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not():
     text = yaml.safe_load(CASES.read_text())
-    fires, silent = set(), set()
+    fires: set[str] = set()
+    silent: set[str] = set()
     for case in text["tests"]:
         for one in case.get("promql_expr_test", []):
             (fires if one["exp_samples"] else silent).update(re.findall(r'alertname="(\w+)"', one["expr"]))

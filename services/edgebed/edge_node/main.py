@@ -59,7 +59,7 @@ async def serve(
     where = sock or (settings.host, settings.port)
     server = serve_http(ready.app, hot_routes(node), where, token=settings.token, open_paths=OPEN_PATHS)
     await server.start()
-    member.join(coordinator_of(settings))
+    member.join(ready.seat.calls.of_coordinator(coordinator_of(settings)))
     try:
         await stop.wait()
     finally:

@@ -20,6 +20,7 @@ from prometheus_client.core import Metric
 from edgebed.experiment.errors import EnvironmentFault
 from edgebed.metrics import Histogram, counter, histogram
 from edgebed.stores.artefacts import Artefact, ArtefactError, ArtefactStore
+from edgebed.stores.coordination import Coordinator
 
 CALL_SECONDS = histogram(
     "edgebed_store_call_seconds", "Duration of calls to a store, failed ones included", "role", "store", "operation"
@@ -52,6 +53,10 @@ class Calls:
         for operation in operations:
             setattr(store, operation, self.timed(name, operation, getattr(store, operation)))
         return store
+
+    def of_coordinator(self, coordinator: Coordinator | None) -> Coordinator | None:
+        """The same for a coordinator that a service may not have, because it is the controller's own."""
+        return None if coordinator is None else self.of("coordination", coordinator, COORDINATION)
 
     def of_artefacts(self, store: ArtefactStore) -> ArtefactStore:
         """The same for artefacts: reading a file, which is the work, is counted as well."""

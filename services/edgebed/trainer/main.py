@@ -34,7 +34,7 @@ async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | N
     app = create_app(trainer, member.state, calls)
     server = serve_http(app, HotRoutes(), where, token=settings.token, open_paths=frozenset({"/healthz"}))
     await server.start()
-    member.join(coordinator_of(settings))
+    member.join(calls.of_coordinator(coordinator_of(settings)))
     try:
         await stop.wait()
     finally:

@@ -4,6 +4,8 @@ import { ahead, ask, askJson, experimentPath, filePath, viewPath } from "./api.j
 import { bar, bytes, chip, count, duration, h, many, milliseconds, moment, percent, put, secondsOf, seriesOf, shareOf, spark, stepWords, streamWords } from "./parts.js";
 
 const REPORT = "report.html";
+const WITHIN = ": the same in the simulator"; // part of the evaluation before it
+const SHOWN_PHASES = 12;
 
 /** The view of the experiment `name`; `act` asks for confirmation and does what buttons want. */
 export function detailView(name, experiment, act) {
@@ -48,15 +50,17 @@ export function detailView(name, experiment, act) {
     const took = duration(secondsOf(last, ahead)), { episodesKnown: known, episodesPlanned: planned } = last;
     put(facts, "started ", moment(last.startedAt), `, ${last.state === "running" ? "running for" : "took"} ${took}`);
     put(numbers, [
-      known === undefined ? "" : planned ? `${count(known)} of ${many(planned, "episode")}` : many(known, "episode"),
+      !known && !planned ? "" : planned ? `${count(known)} of ${many(planned, "episode")}` : many(known, "episode"),
       last.remainingSeconds ? `about ${duration(last.remainingSeconds)} of playing left` : "",
     ].filter(Boolean).join(" · "));
   }
 
   function showPhases(given) {
     const open = given.state === "running" || given.state === "failed" || given.state === "stopped";
-    const over = (given.finishedStages || []).map((stage) => h("li", { "data-state": "done" },
-      h("span", {}, stage.label), h("span", { class: "facts" }, [stage.total ? many(stage.total, "step") : "", duration(stage.seconds)].filter(Boolean).join(" · "))));
+    const whole = (given.finishedStages || []).filter((stage) => !stage.label.endsWith(WITHIN));
+    const over = whole.slice(-SHOWN_PHASES).map((stage) => h("li", { "data-state": "done" }, h("span", {}, stage.label),
+      h("span", { class: "facts" }, [stage.total ? many(stage.total, /offline/.test(stage.label) ? "update" : "episode") : "", duration(stage.seconds)].filter(Boolean).join(" · "))));
+    if (whole.length > SHOWN_PHASES) over.unshift(h("li", { "data-state": "done", class: "facts" }, `${many(whole.length - SHOWN_PHASES, "phase")} before`));
     const now = open ? (given.stages || []).map((stage) => {
       const there = bar(stage.label);
       there.update(stage.total ? stage.done / stage.total : null, given.state);
@@ -70,6 +74,8 @@ export function detailView(name, experiment, act) {
 
   function showMethods(given) {
     const { rows, scale } = seriesOf(given);
+    // Of a run whose episodes were not kept, the results know at least the means.
+    if (!rows.length) for (const method of results?.order || []) rows.push([method, "evaluate", { successRate: results.methods?.[method]?.successRate.mean, history: [] }]);
     methodsPart.hidden = !rows.length;
     const interval = (method, stream) => {
       const ends = stream === "evaluate" && given.state === "finished" && results?.methods?.[method]?.successRate.ci95SameNetworks;
@@ -82,7 +88,7 @@ export function detailView(name, experiment, act) {
         h("th", { scope: "row" }, method, h("span", { class: "kind" }, streamWords[stream] || stream)),
         h("td", { class: "rate" }, percent(series.successRate)),
         intervals ? h("td", {}, interval(method, stream)) : null,
-        h("td", {}, count(series.episodes)),
+        h("td", {}, series.episodes ? count(series.episodes) : ""),
         h("td", { class: "wide" }, spark(series.history.slice(-200), { ...scale, width: 240, height: 34, label: `${method}: ` }))))))),
       scale.high > scale.low ? h("p", { class: "facts" }, `Lines from ${percent(scale.low)} to ${percent(scale.high)}, the same for all.`) : null);
   }
@@ -163,5 +169,5 @@ function nodeOf(node) {
   return h("div", { class: "node", "data-state": node.executing ? "busy" : "idle" },
     h("div", { class: "node-head" }, h("b", {}, `Node ${node.node}`), h("span", { class: "facts" }, node.executing ? "executing" : "idle")),
     meter("waits here", waiting, 10), meter("waits for links", queued, 10), meter("being sent", node.sending || 0, Math.max(1, links.length - 1)),
-    h("span", { class: "facts" }, [node.scheduler, node.modelVersion ? `model ${node.modelVersion}` : ""].filter(Boolean).join(", ")));
+    h("span", { class: "facts" }, [node.scheduler, node.modelVersion ? `version ${node.modelVersion}` : ""].filter(Boolean).join(", ")));
 }

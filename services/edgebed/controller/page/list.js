@@ -41,17 +41,18 @@ export function listView(known, tell) {
   }
 
   function update(experiment) {
-    let row = rows.get(experiment.name);
-    if (!row) {
-      row = makeRow(experiment.name);
-      rows.set(experiment.name, row);
-    }
-    row.update(experiment);
+    show(experiment);
     order();
+  }
+
+  function show(experiment) {
+    if (!rows.has(experiment.name)) rows.set(experiment.name, makeRow(experiment.name));
+    const row = rows.get(experiment.name);
+    row.update(experiment);
     if (!experiment.methods) sight.observe(row.element);
   }
 
-  for (const experiment of known.values()) update(experiment);
+  for (const experiment of known.values()) show(experiment);
   order();
   return { element, update, tick: () => rows.forEach((row) => row.tick()), title: "Experiments", close: () => sight.disconnect() };
 }
@@ -87,7 +88,7 @@ function makeRow(name) {
     progress.update(done, experiment.state);
     share.textContent = done === null ? "" : `${Math.floor(100 * done)} %`;
     const { episodesKnown: known, episodesPlanned: planned } = experiment;
-    episodes.textContent = known === undefined ? "" : planned ? `${count(known)} of ${many(planned, "episode")}` : many(known, "episode");
+    episodes.textContent = !known && !planned ? "" : planned ? `${count(known)} of ${many(planned, "episode")}` : many(known, "episode");
     left.textContent = experiment.remainingSeconds ? `about ${duration(experiment.remainingSeconds)} left` : "";
     reason.textContent = experiment.state === "failed" ? experiment.reason || "" : "";
     put(when, moment(experiment.startedAt));

@@ -56,8 +56,7 @@ export function bar(label) {
   return made;
 }
 
-const WORDS = { running: "running", finished: "finished", failed: "failed", stopped: "stopped" };
-export const chip = (state) => h("span", { class: "chip", "data-state": state }, WORDS[state] || String(state));
+export const chip = (state) => h("span", { class: "chip", "data-state": state }, String(state));
 
 /** Steps (controller/steps.py) in the words of the page. */
 export const stepWords = (step) => ({ FineTuning: "Fine-tuning", Succeeded: "Finished", Suspended: "Stopped" })[step] || step || "";
@@ -87,10 +86,8 @@ export function spark(rates, { low = 0, high = 1, width = 96, height = 22, label
     line.setAttribute("points", points.map((rate, i) => `${x(i).toFixed(1)},${y(rate).toFixed(1)}`).join(" "));
     svg.append(line);
   }
-  const dot = document.createElementNS(SVG, "circle");
-  dot.setAttribute("cx", x(groups - 1));
-  dot.setAttribute("cy", y(points[groups - 1]));
-  dot.setAttribute("r", 2.4);
+  const dot = document.createElementNS(SVG, "path");
+  dot.setAttribute("d", `M${x(groups - 1).toFixed(1)} ${y(points[groups - 1]).toFixed(1)}h.01`);
   svg.append(dot);
   return svg;
 }

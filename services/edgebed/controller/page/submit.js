@@ -29,7 +29,7 @@ export function submitView(began) {
     h("div", { class: "head" }, h("div", {}, h("h1", {}, "New experiment"), h("p", { class: "facts" }, "Paste the YAML, drop a file on this page, or choose one. Nothing starts before everything is right.")),
       h("div", { class: "actions" }, file, h("label", { for: "file", class: "button" }, "Choose a file"), start)),
     h("label", { for: "document", class: "unseen" }, "The experiment as YAML"),
-    h("div", { class: "editor" }, gutter, text), problems);
+    problems, h("div", { class: "editor" }, gutter, text));
   let wrong = new Map();
 
   function number() {
@@ -46,14 +46,18 @@ export function submitView(began) {
       one.line ? h("button", { type: "button", class: "line", onclick: () => go(one.line) }, `line ${one.line}`) : null,
       h("div", {}, one.path ? h("code", {}, one.path) : null, h("span", {}, one.found), one.remedy ? h("span", { class: "remedy" }, one.remedy) : null)))));
     number();
+    const first = Math.min(...wrong.keys());
+    if (first < Infinity) scrollTo(first);
   }
+
+  const scrollTo = (line) => { text.scrollTop = (line - 4) * parseFloat(getComputedStyle(text).lineHeight); };
 
   function go(line) {
     const lines = text.value.split("\n");
     const begin = lines.slice(0, line - 1).reduce((sum, one) => sum + one.length + 1, 0);
     text.focus();
     text.setSelectionRange(begin, begin + (lines[line - 1] ?? "").length);
-    text.scrollTop = (line - 4) * parseFloat(getComputedStyle(text).lineHeight);
+    scrollTo(line);
   }
 
   async function load(given) {
