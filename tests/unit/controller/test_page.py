@@ -238,6 +238,7 @@ def test_what_another_controller_ran_is_still_told(world, client):
     client.post("/v1/experiments", json=document(**NO_EPISODE))
     here = wait(client, "small", "finished")
     later = Experiments(world.folder / "runs", world.experiments._services).find("small")
+    assert later is not None
     assert later["methods"] == here["methods"]
     assert later["episodesKnown"] == later["episodesPlanned"] == 1
     assert later["step"] == here["step"] == "Succeeded"
