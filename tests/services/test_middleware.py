@@ -1,6 +1,7 @@
 """A whole run with MySQL, HDFS and Nacos in place of the embedded stores: the same luck, the same statuses."""
 
 import json
+import time
 import uuid
 
 import pytest
@@ -10,10 +11,15 @@ from edgebed.stores.artefacts import open_artefacts
 from edgebed.stores.task_log import TaskLogStore
 from tests import servers
 from tests.services.experiment import O2O
+from tests.stores.mysql_server import execute
 
 SAME = 0.99
 EPISODES = 2 + 3 + 4 + 2
 """Evaluated, collected, learned from online, and evaluated again."""
+
+
+OUTAGE_S = 8.0
+FINISHED = "SELECT COUNT(*) FROM episodes WHERE result IS NOT NULL"
 
 
 @pytest.fixture
@@ -57,3 +63,31 @@ def test_the_same_with_real_servers(command, middleware):
     assert published.read("results.json") == (one.output / "results.json").read_bytes()
     assert any(name.startswith("models/") for name in artefacts.names())
     assert not (one.output / "testbed" / "artefacts").exists()
+
+
+def test_servers_that_go_away_in_the_middle_cost_nothing_but_time(command, middleware):
+    """MySQL and Nacos are killed while episodes are played, and come back: every task is in the log, once, as it would be."""
+    url = servers.need_to_stop("mysql")
+    servers.need_to_stop("nacos")
+    file, settings, password = middleware
+    TaskLogStore(settings["EDGEBED_TASK_LOG"], password=password).close()  # which makes the tables
+    (before,) = execute(url, FINISHED)[0]
+    one = command(episodes=8)
+    one.start("--settings", str(file))
+    one.wait_until(lambda: execute(url, FINISHED)[0][0] >= before + 2)
+    servers.stop("mysql", "--kill")
+    servers.stop("nacos", "--kill")
+    try:
+        time.sleep(OUTAGE_S)
+    finally:
+        servers.start("mysql")
+        servers.start("nacos")
+    status, _, error = one.end()
+    assert status == 0, error
+    assert one.results()["fidelity"]["sameStatus"] >= SAME
+    run = json.loads((one.output / "controller.json").read_text())["run"]
+    played = execute(url, f"SELECT episode, result FROM episodes WHERE run = '{run}' AND result IS NOT NULL")
+    assert len(played) == 8
+    logged = dict(execute(url, f"SELECT episode, COUNT(DISTINCT task) FROM tasks WHERE run = '{run}' GROUP BY episode"))
+    for episode, result in played:
+        assert logged[episode] == json.loads(result)["created"]
