@@ -1,7 +1,7 @@
 """The task log on a real MySQL: the way in, the way to transitions, and an outage under full load.
 
-The server is that of the tests (`tests/servers.py` says how to have one); the tables of its database are emptied. Where there is
-none, nothing is measured, and it is said why.
+The server is that of the tests (`tests/servers.py` says how to have one); the tables of its database are emptied. Where
+there is none, nothing is measured, and it is said why.
 """
 
 import shutil
