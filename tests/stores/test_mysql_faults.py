@@ -189,15 +189,15 @@ def test_a_connection_that_breaks_in_a_large_answer(store, url, monkeypatch):
     for episode in range(40):
         store.append_rows(rows(range(2500), episode=episode))
     reading = threading.Event()
-    blocks = mysql_binary._blocks
+    rows_of = mysql_binary._rows
 
     def cut(driver, layout):
         if not reading.is_set():
             reading.set()
             execute(url, f"KILL {driver.thread_id()}")
-        return blocks(driver, layout)
+        return rows_of(driver, layout)
 
-    monkeypatch.setattr(mysql_binary, "_blocks", cut)
+    monkeypatch.setattr(mysql_binary, "_rows", cut)
     with pytest.raises(Away):
         store.read("run", range(40))
     assert len(store.read("run", range(40))) == 100_000

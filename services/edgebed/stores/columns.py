@@ -66,7 +66,7 @@ def in_order(columns: Mapping[str, NDArray[Any]], episodes: Sequence[int]) -> Co
         order = np.lexsort((task, source, slot, episode))
         found = {name: column[order] for name, column in found.items()}
         episode = found["episode"]
-    wanted = np.asarray(episodes, np.int64)
+    wanted = np.asarray(episodes, episode.dtype)
     begin, end = np.searchsorted(episode, wanted, "left"), np.searchsorted(episode, wanted, "right")
     counts = end - begin
     if not np.array_equal(begin[1:], end[:-1]):  # asked for in another order, or twice

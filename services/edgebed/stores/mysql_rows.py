@@ -28,7 +28,7 @@ STATEMENT_ROWS = 512
 """Rows of the longest statement; the others have half as many, and so on down to one."""
 NEVER = -sys.float_info.max
 """How NULL travels, because rows of one length are read at once; no task has it as a time or a probability."""
-READERS, READER_EPISODES = 2, 64
+READERS, READER_EPISODES = 4, 64
 """Connections that read many episodes at once, and how many are worth one."""
 RANGES = 100
 """Ranges of episodes in one query."""
@@ -71,18 +71,14 @@ def columns(read: Read, run: str, episodes: Sequence[int], names: Sequence[str])
 
     def share(some: Sequence[int]) -> list[Columns]:
         ranges = _ranges(some)
-        found: list[Columns] = read(lambda connection: [
-            _fetch(connection, run, ranges[begin : begin + RANGES], every) for begin in range(0, len(ranges), RANGES)
-        ])  # fmt: skip
+        asked = [ranges[begin : begin + RANGES] for begin in range(0, len(ranges), RANGES)]
+        found: list[Columns] = read(lambda c: [piece for these in asked for piece in _fetch(c, run, these, every)])
         return found
 
-    if readers == 1:
-        parts = share(wanted)
-    else:
-        with ThreadPoolExecutor(readers) as threads:
-            parts = [part for found in threads.map(share, shares) for part in found]
+    with ThreadPoolExecutor(readers) as threads:
+        pieces = [piece for found in threads.map(share, shares) for piece in found]
     found = {
-        name: np.concatenate([np.empty(0, kind_of(name)), *(part[name] for part in parts)], dtype=kind_of(name))
+        name: np.concatenate([np.empty(0, kind_of(name)), *(piece[name] for piece in pieces)], dtype=kind_of(name))
         for name in every
     }
     for name in every:
@@ -169,7 +165,7 @@ def _insert(rows: int) -> str:
     return f"INSERT INTO tasks ({', '.join(COLUMNS)}) VALUES {', '.join([places] * rows)} {unless_there}"  # noqa: S608
 
 
-def _fetch(connection: Connection, run: str, ranges: Sequence[tuple[int, int]], names: Sequence[str]) -> Columns:
+def _fetch(connection: Connection, run: str, ranges: Sequence[tuple[int, int]], names: Sequence[str]) -> list[Columns]:
     """Rows of ranges of episodes by the table's key, so that they come in its order, in which they lie."""
     asked = ", ".join(f"COALESCE({name}, {NEVER!r})" if tasks.c[name].nullable else name for name in names)
     among = " OR ".join(f"episode BETWEEN {first} AND {last}" for first, last in ranges)

@@ -287,5 +287,6 @@ class TaskLogStore:
 def _log(columns: Mapping[str, NDArray[Any]]) -> TaskLog:
     """The columns of a log, in which tasks are numbered by slot and source, whatever number they travelled under."""
     episode = columns["episode"]
-    position = np.arange(len(episode)) - np.searchsorted(episode, episode)
+    first = np.flatnonzero(np.diff(episode, prepend=-1))
+    position = np.arange(len(episode)) - np.repeat(first, np.diff(first, append=len(episode)))
     return TaskLog(**{name: columns[name] for name in _LOG if name != "task"}, task=position.astype(np.int32))
