@@ -4,7 +4,7 @@ What belongs here: static files and the headers that they are served with. What 
 it asks the control API for like any other client.
 
     routes        the files over HTTP, and what browsers may do with them
-    index.html    the frame: list, one experiment, a new one, and two dialogues
+    index.html    the frame of all views, and the dialogue that confirms
     page.css      for screens of every width, light and dark
     main.js       which view is shown; what the event stream tells goes to it
     api.js        requests with the token, asked for when the API wants one; the event stream

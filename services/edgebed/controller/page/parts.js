@@ -104,7 +104,10 @@ export const streamWords = { evaluate: "evaluation", online: "online learning", 
 
 /** [method, stream, series] of everything that was played, and the scale that their spark lines share. */
 export function seriesOf(experiment) {
-  const rows = Object.entries(experiment.methods || {}).flatMap(([method, streams]) =>
+  const mean = ([, streams]) => streams.evaluate?.successRate ?? -1;
+  const ranked = experiment.state === "finished"; // else a row would move while it is read
+  const methods = Object.entries(experiment.methods || {}).sort((a, b) => (ranked && mean(b) - mean(a)) || a[0].localeCompare(b[0]));
+  const rows = methods.flatMap(([method, streams]) =>
     STREAMS.filter((stream) => stream in streams).map((stream) => [method, stream, streams[stream]]));
   const rates = rows.flatMap(([, , series]) => series.history).filter((rate) => rate !== null);
   const scale = rates.length ? { low: Math.min(...rates), high: Math.max(...rates) } : {};

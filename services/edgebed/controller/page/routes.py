@@ -6,10 +6,12 @@ load or send anything elsewhere. The viewer has to parse reports, which are HTML
 still runs no script but its own.
 """
 
+import gzip
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 
 from fastapi import APIRouter
+from starlette.requests import Request
 from starlette.responses import Response
 
 INDEX = "index.html"
@@ -50,18 +52,22 @@ def page_routes() -> APIRouter:
     return routes
 
 
-def _file(name: str) -> Callable[[], Awaitable[Response]]:
+def _file(name: str) -> Callable[[Request], Awaitable[Response]]:
     content = resources.files(__package__).joinpath(name).read_bytes()
+    short = gzip.compress(content, mtime=0)  # a third, which counts behind `kubectl port-forward`
     headers = {
         "Cache-Control": "no-cache",
         "Content-Security-Policy": POLICIES.get(name, "default-src 'none'; style-src 'unsafe-inline'; sandbox"),
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
         "Referrer-Policy": "no-referrer",
+        "Vary": "Accept-Encoding",
         "X-Content-Type-Options": "nosniff",
     }
 
-    async def answer() -> Response:
-        return Response(content, media_type=FILES[name], headers=headers)
+    async def answer(request: Request) -> Response:
+        if "gzip" not in request.headers.get("accept-encoding", ""):
+            return Response(content, media_type=FILES[name], headers=headers)
+        return Response(short, media_type=FILES[name], headers={**headers, "Content-Encoding": "gzip"})
 
     return answer

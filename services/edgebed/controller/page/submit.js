@@ -44,7 +44,7 @@ export function submitView(began) {
     const title = error.problems?.length ? `${many(found.length, "thing")} to put right` : error.title || "The controller did not take it";
     put(problems, h("h2", {}, title), h("ul", { class: "problems" }, ...found.map((one) => h("li", {},
       one.line ? h("button", { type: "button", class: "line", onclick: () => go(one.line) }, `line ${one.line}`) : null,
-      h("div", {}, one.path ? h("code", {}, one.path) : null, h("span", {}, one.found), one.remedy ? h("span", { class: "remedy" }, one.remedy) : null)))));
+      h("div", {}, one.path ? h("code", {}, one.path) : null, " ", h("span", {}, one.found), " ", one.remedy ? h("span", { class: "remedy" }, one.remedy) : null)))));
     number();
     const first = Math.min(...wrong.keys());
     if (first < Infinity) scrollTo(first);
