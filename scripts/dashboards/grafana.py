@@ -155,7 +155,7 @@ def _row(number: int, title: str, y: int) -> Json:
 
 
 def _panel(number: int, panel: Panel, place: Json) -> Json:
-    out = {
+    out: Json = {
         "datasource": SOURCE,
         "description": panel.text,
         "fieldConfig": {"defaults": _defaults(panel), "overrides": []},
@@ -170,7 +170,8 @@ def _panel(number: int, panel: Panel, place: Json) -> Json:
     if panel.kind == "table":
         out["transformations"] = _columns(panel)
     if panel.kind == "heatmap":
-        out["options"] = {**out["options"], "yAxis": {"axisPlacement": "left", "reverse": False, "unit": panel.unit}}
+        axis = {"axisPlacement": "left", "reverse": False, "unit": panel.unit}
+        out["options"] = {**out["options"], "yAxis": axis}
     return out
 
 

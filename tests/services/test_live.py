@@ -1,10 +1,11 @@
-"""Configuration that changes while services run: it reaches all of them, a run goes on, and nobody needs the controller for it."""
+"""Configuration that changes while services run: it reaches all of them, and a run goes on; a service starts without it."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -67,7 +68,7 @@ def reached(client, testbed, key, version):
     """Seconds until every service that listens to a key shows a version of it, and one of those states."""
     begin = time.monotonic()
     missing = [address for name, (address, _) in testbed.items() if key == "policies" or name.startswith(key)]
-    states = []
+    states: list[dict[str, Any]] = []
     while missing:
         assert time.monotonic() - begin < REACH_S, (key, missing, states)
         state = client.get(f"{missing[0]}/v1/state").json()["configuration"][key]

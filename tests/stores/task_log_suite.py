@@ -1,5 +1,6 @@
 """What every database of the task log must do. A backend subclasses it, and gives `url` and `execute`."""
 
+import re
 import threading
 from abc import ABC, abstractmethod
 from dataclasses import astuple, replace
@@ -7,8 +8,10 @@ from dataclasses import astuple, replace
 import numpy as np
 import pytest
 
+from edgebed.experiment.errors import UserError
+from edgebed.stores import retention
 from edgebed.stores.log_schema import COLUMNS
-from edgebed.stores.task_log import TaskLogStore
+from edgebed.stores.task_log import Forgotten, TaskLogStore
 from edgebed.systems.cooperative.errors import ModelError
 from tests.stores.records import NETWORK, played, record, records_of, rows, same
 
@@ -21,6 +24,10 @@ class TaskLogSuite(ABC):
     @abstractmethod
     def execute(self, url, statement):
         """The rows of a plain SQL statement, not through the code under test."""
+
+    def aged(self, url, days, run="run"):
+        """Makes a run so old."""
+        self.execute(url, f"UPDATE episodes SET registered_at = registered_at - {days * 86_400} WHERE run = '{run}'")
 
     @pytest.fixture
     def store(self, url):
@@ -224,6 +231,83 @@ class TaskLogSuite(ABC):
         assert len(links) == n * (n - 1)
         assert all(network.link_rate_bits_per_s[i, j] == rate for i, j, rate, _ in links)
         assert all(network.link_failure_rate[i, j] == failure for i, j, _, failure in links)
+
+    @pytest.mark.parametrize(
+        "value",
+        [5e-324, 2.2250738585072014e-308, 0.1 + 0.2, 1 / 3, 1e16 + 2, 1.7976931348623155e308, 123456789.123456789],
+    )
+    def test_numbers_are_kept_bit_by_bit(self, store, value):
+        """By both ways of reading; also where few programs print all digits."""
+        store.append([record(1, size_bits=value, cycles=-value, ended_s=value, probability=value)])
+        for log in (store.read("run", [0]), store.read_all("run", [0]).log):
+            found = [log.size_bits[0], log.cycles[0], log.ended_s[0], log.probability[0]]
+            assert found == [value, -value, value, value]
+
+    def test_a_run_is_forgotten(self, store, url, monkeypatch):
+        """All of it and nothing else, in pieces; counted before for who wants to know."""
+        monkeypatch.setattr(retention, "BATCH_TASKS", 70)
+        for run in ("run", "other"):
+            for episode in range(3):
+                assert store.register(run, "collect", episode, {}) == episode
+                store.append_rows(rows(range(100), run=run, episode=episode))
+            store.write_network(run, 0, NETWORK.draw(1))
+        self.aged(url, 2)
+        assert store.forget("run", dry_run=True) == Forgotten("run", 3, 300)
+        assert len(store.read("run", range(3))) == 300
+        assert store.forget("run") == Forgotten("run", 3, 300)
+        assert store.forget("run") == Forgotten("run", 0, 0)
+        for table in ("tasks", "episodes", "nodes", "links"):
+            assert self.execute(url, f"SELECT DISTINCT run FROM {table}") == [("other",)]
+        assert len(store.read("other", range(3))) == 300
+
+    def test_a_run_that_may_be_going_on_is_not_forgotten(self, store):
+        """Nor when it is gone on with in the middle of being forgotten."""
+        store.register("run", "collect", 0, {})
+        store.append_rows(rows(range(10)))
+        for dry_run in (True, False):
+            with pytest.raises(UserError, match="may still be going on"):
+                store.forget("run", dry_run=dry_run)
+        assert store.forget_older_than(0) == []
+        assert store.tasks_of("run", 0) == set(range(10))
+        assert store.forget("run", resting_s=0) == Forgotten("run", 1, 10)
+
+    def test_a_run_that_is_gone_on_with_stays(self, store, url, monkeypatch):
+        """Between two pieces, too."""
+        monkeypatch.setattr(retention, "BATCH_TASKS", 4)
+        store.register("run", "collect", 0, {})
+        store.append_rows(rows(range(10)))
+        self.aged(url, 2)
+        write, other = store._database.write, TaskLogStore(url)
+
+        def gone_on_with_after_the_first(*arguments, **more):
+            monkeypatch.setattr(store._database, "write", write)
+            found = write(*arguments, **more)
+            other.register("run", "collect", 1, {})
+            return found
+
+        monkeypatch.setattr(store._database, "write", gone_on_with_after_the_first)
+        with pytest.raises(UserError, match="may still be going on"):
+            store.forget("run")
+        assert store.tasks_of("run", 0) == set(range(4, 10))
+        other.close()
+
+    def test_old_runs_are_forgotten(self, store, url):
+        """By the begin of their last episode, the oldest first; what was never registered has no age."""
+        for run, days in (("new", 5), ("older", 9), ("oldest", 20)):
+            store.register(run, "collect", 0, {})
+            store.append_rows(rows(range(3), run=run))
+            self.aged(url, days, run)
+        store.append_rows(rows(range(3), run="unknown"))
+        wanted = [Forgotten("oldest", 1, 3), Forgotten("older", 1, 3)]
+        assert store.forget_older_than(7, dry_run=True) == wanted
+        assert store.forget_older_than(7) == wanted
+        assert store.forget_older_than(7) == []
+        assert [store.tasks_of(run, 0) for run in ("new", "unknown", "older")] == [{0, 1, 2}, {0, 1, 2}, set()]
+
+    def test_a_probe_leaves_nothing(self, store, url):
+        """It says what was found."""
+        assert re.search(r"(SQLite|MariaDB|MySQL).*written, read and deleted in \d+ ms", store.probe())
+        assert self.execute(url, "SELECT COUNT(*) FROM tasks") == [(0,)]
 
     def test_opened_again_it_is_as_it_was(self, store, url):
         """The tables are made once, whoever comes first."""

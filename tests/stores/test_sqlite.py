@@ -152,7 +152,6 @@ def test_a_database_of_the_first_schema_is_brought_up_to_date(path):
     new = described(path)
     with sqlite3.connect(path) as connection:
         for statement in (
-            "DROP TABLE pages",
             "DROP TABLE alembic_version",
             "ALTER TABLE episodes DROP COLUMN registered_at",
             "CREATE TABLE schema_version (version INTEGER NOT NULL)",

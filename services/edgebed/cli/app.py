@@ -52,6 +52,10 @@ def run(
         int, typer.Option(min=0, max=65535, help="the controller's, with --backend processes; any free one if 0")
     ] = 0,
     settings: Settings = None,
+    publish: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="put the results into the store of artefacts, too, as results/RUN"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment and write results.json, figures and a report.
@@ -75,6 +79,11 @@ def run(
 
         experiment = load_experiment(file, backend)
         folder = output or Path("runs") / experiment.name
+        publisher = None
+        if publish is not None:
+            from edgebed.cli.publish import Publisher
+
+            publisher = Publisher(publish, settings)
         if experiment.spec.backend == "processes":
             from edgebed.cli.live import LiveView
             from edgebed.cli.settings import stores_of
@@ -89,6 +98,8 @@ def run(
 
             with RichProgress() as progress:
                 results = run_experiment(experiment, folder, jobs=jobs, progress=progress, device=str(device))
+        if publisher is not None:
+            publisher.publish(folder, experiment)
         if as_json:
             _print_json(results)
             return

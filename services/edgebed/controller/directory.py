@@ -11,6 +11,7 @@ from collections.abc import Callable
 from edgebed.experiment.errors import EnvironmentFault
 from edgebed.live.documents import ControllerSettings
 from edgebed.live.in_use import InUse
+from edgebed.settings import DEFAULT_TESTBED
 from edgebed.stores.coordination import Coordinator, Instance
 
 _POLL_S = 0.05
@@ -38,11 +39,19 @@ class Directory:
         coordinator: Coordinator,
         wait_s: float | None = None,
         settings: InUse[ControllerSettings] | None = None,
+        testbed: str = DEFAULT_TESTBED,
     ) -> None:
-        """`wait_s` is how long to wait for services that are being started, if it is not what the settings say."""
-        self._coordinator, self._wait_s = coordinator, wait_s
+        """`wait_s` is how long to wait for services that are being started, if it is not what the settings say.
+
+        Services of other testbeds than `testbed` are passed over.
+        """
+        self._coordinator, self._wait_s, self.testbed = coordinator, wait_s, testbed
         self._settings = settings or InUse(ControllerSettings)
         self._known: dict[tuple[str, str], Instance] = {}
+
+    def of(self, testbed: str) -> "Directory":
+        """The services of another testbed in the same registry."""
+        return Directory(self._coordinator, self._wait_s, self._settings, testbed)
 
     def nodes(self, count: int, stop: threading.Event) -> list[Instance]:
         """`count` edge nodes by name, node-2 before node-10. Raises EnvironmentFault when there are not so many in time."""
@@ -58,7 +67,8 @@ class Directory:
         while True:
             away = ""
             try:
-                current = self._coordinator.instances(service)
+                found = self._coordinator.instances(service)
+                current = [i for i in found if i.metadata.get("testbed", DEFAULT_TESTBED) == self.testbed]
             except EnvironmentFault as error:  # that the registry is away says nothing about those that were there
                 current, away = self._remembered(service), str(error)
             self._known |= {(i.service, i.name): i for i in current}

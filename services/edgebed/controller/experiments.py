@@ -33,6 +33,7 @@ from edgebed.live.documents import ControllerSettings, Policies
 from edgebed.live.in_use import InUse
 from edgebed.runner.units import VERSIONS
 from edgebed.stores.artefacts import ArtefactStore
+from edgebed.stores.calls import TASK_LOG, Calls
 from edgebed.stores.task_log import TaskLogStore
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.rules import Horizon
@@ -42,6 +43,9 @@ LIVE = "live.json"
 """What the live view knows of the episodes."""
 STOP_S = 30.0
 """How long an experiment that is told to stop may take to notice."""
+
+LOG_AWAY_S = 300.0
+"""How long the task log's server may be away."""
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +72,8 @@ class Services:
     """May change while it runs."""
     policies: InUse[Policies] = field(default_factory=lambda: InUse(Policies))
     """What an experiment that is taken gets where it leaves parameters open."""
+    calls: Calls = field(default_factory=lambda: Calls("controller"))
+    """To the task log."""
 
 
 class Running:
@@ -80,6 +86,7 @@ class Running:
         self.status = Status(folder.experiment.rules().horizon, self.stop, folder.path / LIVE)
         self.planned = planned_episodes(folder.experiment)
         self.testbed: Testbed | None = None
+        self.directory: Directory | None = None
         self.thread: threading.Thread | None = None
         self._version_lock = threading.Lock()
 
@@ -133,12 +140,14 @@ class Experiments:
         with faults(runs):
             runs.mkdir(parents=True, exist_ok=True)
 
-    def submit(self, document: Mapping[str, Any], name: str | None = None) -> Running:
+    def submit(self, document: Mapping[str, Any], name: str | None = None, testbed: str | None = None) -> Running:
         """Starts an experiment, or goes on with it; one that runs already is left alone.
 
-        `name` is the folder's, below the folder of runs; by default metadata.name. Raises UserError with everything that is
-        wrong, Busy while another one runs, EnvironmentFault for a folder that cannot be written.
+        `name` is the folder's, below the folder of runs; by default metadata.name. `testbed` is whose nodes it plays on, by
+        default those of the controller's own. Raises UserError with everything that is wrong, Busy while another one runs
+        there, EnvironmentFault for a folder that cannot be written.
         """
+        on = testbed or self._services.directory.testbed
         metadata = document.get("metadata")
         place = name or str(metadata.get("name") if isinstance(metadata, Mapping) else None)
         path = self._runs / place
@@ -149,8 +158,8 @@ class Experiments:
             as_run = filled(experiment, defaults)
             if there is not None and there.state["state"] == "running" and there.folder.experiment == as_run:
                 return there
-            self._mind_others()
-            return self._start(open_run_folder(path, experiment, VERSIONS, defaults))
+            self._mind_others(on)
+            return self._start(open_run_folder(path, experiment, VERSIONS, defaults), on)
 
     def _defaults(self, path: Path) -> Defaults:
         """Parameters of policies for what a specification leaves open: those of now, or those that the run began with."""
@@ -158,22 +167,26 @@ class Experiments:
             return recorded_defaults(path) or {}
         return recorded_defaults(path) or self._services.policies.values.defaults
 
-    def resume(self) -> Running | None:
-        """Goes on with the experiment that was running when the controller ended; the oldest, if there are several."""
+    def resume(self) -> list[Running]:
+        """Goes on with what was running when the controller ended; of several on one testbed, with the oldest."""
         found = []
         for path in self._runs.glob(f"*/{STATE}"):
             state = _read(path)
             if state.get("state") == "running":
-                found.append((str(state.get("startedAt")), path.parent))
-        for _, folder in sorted(found):
+                found.append((str(state.get("startedAt")), path.parent, self._testbed_of(state)))
+        resumed = []
+        for _, folder, testbed in sorted(found):
             try:
                 experiment = load(folder / SPECIFICATION)
                 with self._lock:
-                    self._mind_others()
-                    return self._start(open_run_folder(folder, experiment, VERSIONS))
+                    self._mind_others(testbed)
+                    resumed.append(self._start(open_run_folder(folder, experiment, VERSIONS), testbed))
             except EdgebedError as error:  # it stays as it is, for somebody to look at
                 _log.error("experiment %s cannot go on: %s", folder.name, error)
-        return None
+        return resumed
+
+    def _testbed_of(self, state: Mapping[str, Any]) -> str:
+        return str(state.get("testbed") or self._services.directory.testbed)
 
     def all(self) -> list[dict[str, Any]]:
         """Every experiment below the folder, by name."""
@@ -229,26 +242,29 @@ class Experiments:
             if running.thread is not None:
                 running.thread.join(STOP_S)
 
-    def _mind_others(self) -> None:
+    def _mind_others(self, testbed: str) -> None:
         for running in self._known.values():
-            if running.thread is not None and running.thread.is_alive():
+            if running.thread is not None and running.thread.is_alive() and self._testbed_of(running.state) == testbed:
                 raise Busy(
                     f"experiment {running.name} runs; wait for it, or stop it with DELETE /v1/experiments/{running.name}"
                 )
 
-    def _start(self, folder: RunFolder) -> Running:
+    def _start(self, folder: RunFolder, testbed: str) -> Running:
         state = _read(folder.path / STATE) or {
             "run": f"{folder.experiment.name}-{time.time_ns() // 10**6}",
             "version": 0,
         }
+        state["testbed"] = testbed
         running = Running(folder, state)
         running.keep(state="running", reason=None, startedAt=_now(), endedAt=None, planned=running.planned)
         services = self._services
+        directory = services.directory
+        running.directory = directory if testbed == directory.testbed else directory.of(testbed)
         running.testbed = Testbed(
             state["run"],
-            directory=services.directory,
+            directory=running.directory,
             caller=services.caller,
-            store=services.store,
+            store=services.calls.of("taskLog", services.store.patient(LOG_AWAY_S, running.stop), TASK_LOG),
             ingest=services.ingest,
             artefacts=services.artefacts,
             log_address=services.address,
@@ -258,6 +274,7 @@ class Experiments:
             settings=services.settings,
             on_model_refused=folder.experiment.spec.on_model_refused,
             loss_s=services.loss_s,
+            log_away_s=LOG_AWAY_S,
         )
         self._known.pop(running.name, None)
         self._known[running.name] = running
@@ -271,7 +288,8 @@ class Experiments:
     def _work(self, running: Running) -> None:
         testbed, services = running.testbed, self._services
         assert testbed is not None  # started
-        teachers = Teachers(running.folder, services.directory, services.artefacts, services.token, running.stop)
+        assert running.directory is not None  # likewise
+        teachers = Teachers(running.folder, running.directory, services.artefacts, services.token, running.stop)
         try:
             run_phases(running.folder, testbed, teachers, running.status)
             running.keep(**self._publish(running), state="finished", endedAt=_now())
@@ -279,6 +297,11 @@ class Experiments:
             if running.asked:  # else the controller is stopping, and the next one goes on
                 running.keep(state="stopped", endedAt=_now())
         except (EdgebedError, ModelError) as error:
+            if running.stop.is_set():  # what it waited for did not come in time
+                _log.warning("experiment %s stops: %s", running.name, error)
+                if running.asked:
+                    running.keep(state="stopped", endedAt=_now())
+                return
             _log.error("experiment %s failed: %s", running.name, error)
             self._fail(running, str(error))
         except Exception as error:

@@ -18,7 +18,7 @@ from edgebed.live.in_use import InUse
 from edgebed.live.member import Member, coordinator_of
 from edgebed.settings import Settings
 from edgebed.stores.artefacts import open_artefacts
-from edgebed.stores.calls import COORDINATION, TASK_LOG, Calls
+from edgebed.stores.calls import COORDINATION, Calls
 from edgebed.stores.coordination import EmbeddedCoordinator
 from edgebed.stores.log_writer import LogWriter
 from edgebed.stores.task_log import TaskLogStore
@@ -32,8 +32,8 @@ _log = logging.getLogger(__name__)
 async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | None = None) -> None:
     """Serves until `stop` is set, then drains. `sock` listens already where a parent has bound it."""
     calls = Calls("controller")
-    store = calls.of("taskLog", TaskLogStore(settings.task_log), TASK_LOG)
-    writer = LogWriter(store.append_rows, settings.spool / "controller")
+    store = TaskLogStore(settings.task_log, password=settings.task_log_password)
+    writer = LogWriter(calls.timed("taskLog", "append_rows", store.append_rows), settings.spool / "controller")
     caller = Caller(settings.token)
     # Versions above those that watchers have seen from a controller before this one.
     own = coordinator_of(settings) or EmbeddedCoordinator(first_version=int(time.time()))
@@ -42,7 +42,7 @@ async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | N
     tuning, policies = InUse(ControllerSettings), InUse(Policies, check_policies)
     member = Member(settings, "controller", "controller", [tuning, policies])
     services = Services(
-        directory=Directory(coordinator, settings=tuning),
+        directory=Directory(coordinator, settings=tuning, testbed=settings.testbed),
         caller=caller,
         store=store,
         ingest=ingest,
@@ -51,6 +51,7 @@ async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | N
         token=settings.token,
         settings=tuning,
         policies=policies,
+        calls=calls,
     )
     experiments = Experiments(settings.runs, services)
     desk = Desk(coordinator, caller, settings.cache)
@@ -66,8 +67,8 @@ async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | N
     member.join(coordinator, desk.open)
     try:
         resumed = await asyncio.to_thread(experiments.resume)
-        if resumed is not None:
-            _log.warning("experiment %s goes on where it was interrupted", resumed.name)
+        for running in resumed:
+            _log.warning("experiment %s goes on where it was interrupted", running.name)
         await stop.wait()
     finally:
         stop.set()

@@ -63,11 +63,12 @@ class Testbed:
         settings: InUse[ControllerSettings] | None = None,
         loss_s: float | None = None,
         away_s: float = LIMIT_S,
+        log_away_s: float = 0.0,
     ) -> None:
         """`log_address` is where nodes send records; `stop` ends what runs with Stopped.
 
-        `settings` may change while it runs; `loss_s` is given where a node's silence is to be borne for another time. A
-        store may be away for `away_s`.
+        `settings` may change while it runs; `loss_s` is given where a node's silence is to be borne for another time. The
+        artefacts may be away for `away_s`, the task log's server for `log_away_s`.
         """
         self.run, self.store = run, store
         self._directory, self._caller, self._ingest = directory, caller, ingest
@@ -76,6 +77,7 @@ class Testbed:
         self._patience = lambda what: Patience(what, pause, away_s)
         self._log_address, self._next_version, self._stop = log_address, next_version, stop
         self._continue = on_node_loss == "continue"
+        self._log_away_s = log_away_s
         self._keep_old = on_model_refused == "keepOld"
         self._settings, self._loss_s = settings, loss_s
         self._nodes: _Nodes | None = None
@@ -164,13 +166,13 @@ class Testbed:
                 longest_stages_s(tasks, nodes.setting.network),
                 lambda: self._tell_again(nodes.fleet.there),
             )
-        self._ingest.flush(FLUSH_S)
+        self._ingest.flush(FLUSH_S, self._log_away_s, self._stop)
         plan = ended.plan
         absent = missing(plan, self.store.tasks_of(self.run, number))
         lost = [task for task, reason in arrivals.reasons().items() if reason == NODE_LOST]
         if absent and self._explained(ended.emitted):
             self._ingest.put(lost_rows(plan, absent, ended.loss_s, self._version))
-            self._ingest.flush(FLUSH_S)
+            self._ingest.flush(FLUSH_S, self._log_away_s, self._stop)
             lost, absent = sorted({*lost, *absent}), []
         counts = self.store.counts(self.run, number)
         account(plan, counts, absent, reasons(ended.emitted, ended.stats))

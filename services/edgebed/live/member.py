@@ -22,7 +22,7 @@ from edgebed import __version__
 from edgebed.experiment.errors import EdgebedError
 from edgebed.live.documents import ServiceSettings
 from edgebed.live.in_use import Cache, InUse
-from edgebed.settings import Settings
+from edgebed.settings import DEFAULT_TESTBED, Settings
 from edgebed.stores.coordination import HEARTBEAT_S, Coordinator, Entry, Watch
 from edgebed.wire.heartbeat import Entries, Heartbeat
 
@@ -64,11 +64,14 @@ class Member:
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         """`in_use` is kept as it is published."""
-        self._settings, self._service, self._name = settings, service, name
+        # Of several testbeds in one registry, each has its node-1.
+        self._name = name if settings.testbed == DEFAULT_TESTBED else f"{name}.{settings.testbed}"
+        self._settings, self._service = settings, service
         self._in_use = {one.key: one for one in in_use}
         self._cache = Cache(settings.cache)
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._about = {"version": __version__, "startedAt": started, "pid": str(os.getpid()), **(metadata or {})}
+        self._about["testbed"] = settings.testbed
         self._link: _Link | None = None
         self._writing: threading.Thread | None = None
         for key, one in self._in_use.items():
@@ -197,7 +200,7 @@ class _ByCoordinator:
                         watches[key] = coordinator.watch(key, self._tell)
                 if not self._given and begin - sought >= SEEK_S:
                     sought = begin
-                    self.controller = next((i.address for i in coordinator.instances("controller")), self.controller)
+                    self.controller = self._seek() or self.controller
                 heard, self.fault = True, None
             except EdgebedError as error:
                 if heard:
@@ -209,6 +212,12 @@ class _ByCoordinator:
         with contextlib.suppress(EdgebedError):
             coordinator.deregister(*self._me[:2])
         coordinator.close()
+
+    def _seek(self) -> str | None:
+        """The controller of this testbed."""
+        mine = self._me[3].get("testbed")
+        found = self._coordinator.instances("controller")
+        return next((one.address for one in found if one.metadata.get("testbed", DEFAULT_TESTBED) == mine), None)
 
     def _tell(self, entry: Entry) -> None:
         found = {"key": entry.key, "text": entry.text, "version": entry.version}
@@ -229,7 +238,7 @@ def coordinator_of(settings: Settings) -> Coordinator | None:
         settings.coordination,
         settings.coordination_user,
         settings.coordination_password,
-        settings.cache / f"nacos-{settings.service}-{settings.port}",
+        settings.cache / f"nacos-{settings.service}-{settings.advertise.rpartition(':')[2]}",
         light=settings.service == "edge-node",
     )
 

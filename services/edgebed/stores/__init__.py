@@ -3,8 +3,8 @@
 What belongs here: reading and writing what other rooms hold as values. What does not: what the values mean.
 
     task_log       the task log in a database; log_schema: its tables; migrations: how older ones become these
-    insertion      rows on their way in, many in one statement; pages: columns of finished episodes in one piece
-    database       whole transactions, bounded waits, faults; engines: what differs between databases; mysql: that of a server
+    database       whole transactions, bounded waits, faults; engines: what differs between databases; columns: rows as arrays
+    mysql          the engine of a server; mysql_rows: its fast ways in and out, by mysql_binary: its protocol of numbers
     log_writer     records on their way there, in a thread; spool: on disk while the database is away
     log_files      task logs as Parquet files
     artefacts      models, logs and figures with a manifest

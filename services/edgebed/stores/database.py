@@ -13,9 +13,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
-from sqlalchemy import Select
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -25,7 +24,7 @@ from edgebed.stores.engines import Rules, Sqlite
 
 BUSY_S = 1.5
 """How long one attempt waits for another connection's lock."""
-HOLD_S = 30.0
+HOLD_S = 8.0
 """How long one waits for the place of the only one to change what others count on."""
 AGAIN_S = 1.0
 """Between the attempts of who is patient."""
@@ -130,18 +129,13 @@ class Database:
             self._let_go(connection)
 
     def _let_go(self, connection: Connection) -> None:
+        if connection.invalidated:  # what it held ended with it
+            return
         try:
             with connection.begin():
                 self.rules.release(connection)
         except Exception:
             connection.invalidate()  # what it held ends with it
-
-
-def fetch(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
-    """All rows as the driver gives them: for many rows, a third of the time that SQLAlchemy's own take."""
-    cursor = connection.execute(query).cursor
-    assert cursor is not None  # a SELECT has one
-    return list(cursor.fetchall())
 
 
 _FORMS = "give sqlite:///tasks.db, or mysql+pymysql://USER@HOST:3306/DATABASE"

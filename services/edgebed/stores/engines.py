@@ -5,8 +5,11 @@ will be the same next time. `away`: the server cannot be reached, or the connect
 a full disk.
 """
 
+import shutil
 import sqlite3
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +18,8 @@ from sqlalchemy.engine import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import ArgumentError
 
 from edgebed.experiment.errors import EnvironmentFault
+from edgebed.stores.columns import Columns, Read, by_episode
+from edgebed.stores.log_schema import COLUMNS, Row
 
 Kind = Literal["busy", "refused", "away", "unfit"]
 
@@ -22,6 +27,8 @@ PAGE_BYTES = 16384
 """Of a new SQLite file: with long rows, half the work of its default of 4096."""
 WAL_BYTES = 4 << 20
 """Of the write-ahead log beside the file, before it is copied into it."""
+STATEMENT_ROWS = 200
+"""Rows of one INSERT. Python's lock is let go once a statement, so a busy event loop beside the writer costs it little."""
 
 
 class Rules(ABC):
@@ -29,8 +36,6 @@ class Rules(ABC):
 
     pauses_s: tuple[float, ...]
     """Between attempts while it is busy, which are one more."""
-    statement_rows: int
-    """Rows of one INSERT."""
 
     @abstractmethod
     def engine(self, url: URL, setting: str, busy_s: float, password: str | None) -> Engine:
@@ -47,6 +52,22 @@ class Rules(ABC):
     @abstractmethod
     def remedy(self, error: BaseException) -> str:
         """What to do about it."""
+
+    @abstractmethod
+    def insert(self, connection: Connection, rows: Sequence[Row]) -> int:
+        """Adds tasks that are not there yet; returns how many. Raises ValueError or OverflowError for what is no task.
+
+        The rows that are there stay as they are. Whether one is new is the database's to say, and so are its errors: a
+        statement that ignores errors would also pass over values that are missing or out of range.
+        """
+
+    def columns(self, read: Read, run: str, episodes: Sequence[int], names: Sequence[str]) -> Columns:
+        """Columns of numbers of the tasks of episodes, as `columns.by_episode` has them."""
+        return by_episode(read, run, episodes, names)
+
+    @abstractmethod
+    def describe(self, connection: Connection) -> str:
+        """Product, version, and how much room it has where that is known."""
 
     def hold(self, connection: Connection, wait_s: float) -> None:  # noqa: B027  # SQLite's writers hold the file anyway
         """Keeps all others from what is held like this, until `release`."""
@@ -77,8 +98,6 @@ class Sqlite(Rules):
     """
 
     pauses_s = (0.05, 0.2)
-    # Python's lock is let go once a statement, so a busy event loop beside the writer costs it little.
-    statement_rows = 200
 
     def engine(self, url: URL, setting: str, busy_s: float, password: str | None) -> Engine:
         """As in `Rules`."""
@@ -107,6 +126,25 @@ class Sqlite(Rules):
         """As in `Rules`."""
         found = (remedy for begin, remedy in _REMEDIES.items() if _name(error).startswith(begin))
         return f"{next(found, 'check that it is there and may be written')}, then go on with the same command"
+
+    def insert(self, connection: Connection, rows: Sequence[Row]) -> int:
+        """As in `Rules`."""
+        new = 0
+        for begin in range(0, len(rows), STATEMENT_ROWS):
+            some = rows[begin : begin + STATEMENT_ROWS]
+            if set(map(len, some)) != {len(COLUMNS)}:
+                raise ValueError(f"a row has {len(COLUMNS)} values")
+            places = f"({', '.join('?' * len(COLUMNS))})"
+            values = ", ".join([places] * len(some))
+            unless_there = "ON CONFLICT (run, episode, task) DO NOTHING"
+            statement = f"INSERT INTO tasks ({', '.join(COLUMNS)}) VALUES {values} {unless_there}"  # noqa: S608  # our names
+            new += connection.exec_driver_sql(statement, tuple(chain.from_iterable(some))).rowcount
+        return new
+
+    def describe(self, connection: Connection) -> str:
+        """As in `Rules`."""
+        file = Path(str(connection.engine.url.database))
+        return f"SQLite {sqlite3.sqlite_version}, {shutil.disk_usage(file.parent).free / 1e9:.1f} GB free"
 
 
 _REFUSED_BY_SQLITE = (

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Column,
     Double,
     Integer,
-    LargeBinary,
     MetaData,
     SmallInteger,
     String,
@@ -42,7 +41,6 @@ def _name(length: int) -> Any:
 
 
 _LONG: Any = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
-_BYTES: Any = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 STATUSES = (TaskState.SUCCEEDED, TaskState.DROPPED, TaskState.FAILED, TaskState.UNFINISHED)
 
@@ -87,7 +85,7 @@ episodes = Table(
     Column("position", Integer, nullable=False),
     Column("about", _LONG, nullable=False),
     Column("result", _LONG),
-    Column("registered_at", BigInteger, nullable=False, server_default=text("0")),
+    Column("registered_at", BigInteger, nullable=False, server_default=text("0")),  # seconds since 1970
     **_BY_TABLE,
 )
 nodes = Table(
@@ -115,16 +113,6 @@ links = Table(
 )
 # Where alembic keeps the version of the schema.
 alembic_version = Table("alembic_version", metadata, Column("version_num", String(32), primary_key=True))
-pages = Table(
-    "pages",
-    metadata,
-    Column("run", _name(200), **_KEY),
-    Column("episode", Integer, **_KEY),
-    Column("page", Integer, **_KEY),
-    Column("count", Integer, nullable=False),
-    Column("content", _BYTES, nullable=False),
-    **_BY_TABLE,
-)
 
 VIEW_NAME = "task_log"
 VIEW = f"""CREATE VIEW {VIEW_NAME} AS SELECT run, episode, task, slot, source, destination, place,

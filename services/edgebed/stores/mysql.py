@@ -3,17 +3,25 @@
 Every wait has a limit: pymysql's own default is to wait for ever, also in the handshake of a server that is frozen.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+import pymysql
 from sqlalchemy.engine import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.util import immutabledict
 
-from edgebed.experiment.errors import EnvironmentFault
+from edgebed.experiment.errors import EnvironmentFault, Problem, UserError
+from edgebed.stores import mysql_rows
+from edgebed.stores.columns import Columns, Read
 from edgebed.stores.engines import Kind, Rules
+from edgebed.stores.log_schema import Row
 
 CONNECT_S = 5.0
-ANSWER_S = 20.0
+ANSWER_S = 10.0
 """Longest wait for the server to take or send the next piece; a batch takes a hundredth of that."""
+LONGEST_S = 2 * ANSWER_S + CONNECT_S
+"""How long a frozen server can hold a call up: a connection is looked at, then another one is made."""
 POOL, MORE = 4, 4
 """Connections that are kept, and further ones for a moment."""
 RECYCLE_S = 1800
@@ -24,8 +32,8 @@ OPTIONS = ("charset", "ssl_ca", "ssl_cert", "ssl_key", "ssl_disabled")
 _BUSY = (1205, 1213, 3572)
 """Lock wait timeout, deadlock, and lock not available."""
 _AWAY = (0, 1040, 1053, 1077, 1079, 1080, 1158, 1159, 1160, 1161, 1203, 2002, 2003, 2006, 2013, 2014, 2055, 4031)
-_REFUSED = (1048, 1054, 1062, 1064, 1136, 1264, 1265, 1366, 1406, 1690, 3819, 4025)
-"""Values and statements: NULL, unknown column, double key, syntax, range, length, and a CHECK that does not hold."""
+_REFUSED = (1048, 1264, 1265, 1292, 1366, 1406, 1690, 3819, 4025)
+"""Of values, and of nothing else, for such records are set aside: NULL, type, range, length, a CHECK that does not hold."""
 _REMEDIES = {
     1044: "grant its user all rights on the database",
     1045: "mend its user, or EDGEBED_TASK_LOG_PASSWORD",
@@ -36,6 +44,7 @@ _REMEDIES = {
     1114: "free some space on the server's disk",
     28: "free some space on the server's disk",
     1290: "let it be written (it is read-only)",
+    1792: "let it be written (it is read-only)",
     1836: "let it be written (it is read-only)",
     1153: "set the server's max_allowed_packet to 16M or more",
     1040: "raise the server's max_connections",
@@ -47,7 +56,6 @@ class Mysql(Rules):
     """A server."""
 
     pauses_s = (0.05, 0.2, 0.5, 1.0)
-    statement_rows = 1000
 
     def engine(self, url: URL, setting: str, busy_s: float, password: str | None) -> Engine:
         """As in `Rules`."""
@@ -57,8 +65,6 @@ class Mysql(Rules):
             raise ArgumentError("it names no host or no database")
         if unknown := set(url.query) - {*OPTIONS, "local_infile"}:
             raise ArgumentError(f"{', '.join(sorted(unknown))} is unknown; known are {', '.join(OPTIONS)}")
-        import pymysql
-
         arguments: dict[str, Any] = {
             "host": url.host,
             "port": url.port or 3306,
@@ -77,24 +83,24 @@ class Mysql(Rules):
         # Our own `connect`: SQLAlchemy would ask for the count of matched rows, but whether a row is new shows only in the
         # count of changed ones.
         return create_engine(
-            url.set(password=None),
-            creator=lambda: pymysql.connect(**arguments),
+            url._replace(password=None),
+            creator=lambda: _connected(setting, arguments),
             pool_size=POOL,
             max_overflow=MORE,
-            pool_timeout=CONNECT_S + ANSWER_S,
+            pool_timeout=CONNECT_S,
             pool_recycle=RECYCLE_S,
             pool_pre_ping=True,
         )
 
     def where(self, url: URL) -> str:
         """User, host and database."""
-        return url.set(password=None, query={}).render_as_string()
+        return url._replace(password=None, query=immutabledict()).render_as_string()
 
     def kind(self, error: BaseException) -> Kind:
         """By the server's number."""
         number = _number(error)
-        if number is None:  # the driver could not even send it
-            return "away" if isinstance(error, OSError) else "refused"
+        if number is None:  # of the driver itself, or of the socket
+            return "away" if isinstance(error, OSError) else "unfit"
         if number in _BUSY:
             return "busy"
         if number in _AWAY:
@@ -105,6 +111,19 @@ class Mysql(Rules):
         """As in `Rules`."""
         found = _REMEDIES.get(_number(error) or 0, "see whether the server runs well, and its log")
         return f"{found}, then go on with the same command"
+
+    def insert(self, connection: Connection, rows: Sequence[Row]) -> int:
+        """As in `Rules`."""
+        return mysql_rows.insert(connection, rows)
+
+    def columns(self, read: Read, run: str, episodes: Sequence[int], names: Sequence[str]) -> Columns:
+        """As in `Rules`."""
+        return mysql_rows.columns(read, run, episodes, names)
+
+    def describe(self, connection: Connection) -> str:
+        """As in `Rules`; a server does not say how much room it has."""
+        version = str(connection.exec_driver_sql("SELECT VERSION()").scalar())
+        return version if "MariaDB" in version else f"MySQL {version}"
 
     def hold(self, connection: Connection, wait_s: float) -> None:
         """By a lock of the server's, which ends with the connection."""
@@ -117,6 +136,14 @@ class Mysql(Rules):
     def release(self, connection: Connection) -> None:
         """As in `Rules`."""
         connection.exec_driver_sql("SELECT RELEASE_LOCK(CONCAT('edgebed.', LEFT(DATABASE(), 50)))")
+
+
+def _connected(setting: str, arguments: dict[str, Any]) -> Any:
+    try:
+        return pymysql.connect(**arguments)
+    except RuntimeError as error:  # MySQL's own way of logging in needs a package that MariaDB's does not
+        remedy = "pip install 'edgebed[mysql]'"
+        raise UserError(Problem(setting, f"cannot be used ({error})", remedy)) from error
 
 
 def _number(error: BaseException) -> int | None:

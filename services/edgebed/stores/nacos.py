@@ -5,8 +5,8 @@
 
 Two ways to the servers, one class. The SDK's (`nacos_sdk`) has connections: they hold registrations, and changes come by
 them at once; it costs some 60 MB. The light one (`light=True`, `nacos_lines`) says every two seconds that the registrations
-are still there, and looks for changes every second; it costs 3 to 4 MB, and is for edge nodes. Both ask the servers
-by HTTP what is there (`nacos_http`), because only that is known to be so. `nacos_keeper` keeps what was registered,
+are still there, and costs 3 to 6 MB: it is for edge nodes. Both look for changes every second, and ask the servers by HTTP
+what is there (`nacos_http`), because only that is known to be so. `nacos_keeper` keeps what was registered,
 `nacos_watches` tells of changes.
 
 Instances bear name, address and time of registration as metadata; where two processes have the same name, the later one has

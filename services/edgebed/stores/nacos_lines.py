@@ -40,9 +40,6 @@ class Line(Protocol):
     def listen(self, key: str, changed: Callable[[], None]) -> None:
         """Calls `changed`, in a thread of its own, after each change of a configuration, where this line can."""
 
-    def pushes(self) -> bool:
-        """Whether it can at present."""
-
     def close(self) -> None:
         """Ends it, and with it the registrations, where they live by it."""
 
@@ -84,10 +81,6 @@ class LightLine:
 
     def listen(self, key: str, changed: Callable[[], None]) -> None:
         """As in `Line`: never."""
-
-    def pushes(self) -> bool:
-        """As in `Line`."""
-        return False
 
     def close(self) -> None:
         """As in `Line`."""

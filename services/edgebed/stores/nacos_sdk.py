@@ -86,15 +86,6 @@ class NacosSdk:
         """As in `Line`; waits for no server."""
         asyncio.run_coroutine_threadsafe(self._listen(key, changed), self._loop)
 
-    def pushes(self) -> bool:
-        """As in `Line`: whether the connection stands."""
-        made = self._services.get("config")
-        if made is None or not made.done() or made.cancelled() or made.exception():
-            return False
-        with contextlib.suppress(EnvironmentFault):
-            return bool(self._do(made.result().server_health()))
-        return False
-
     def close(self) -> None:
         """As in `Line`, with the thread."""
         if self._loop.is_closed():

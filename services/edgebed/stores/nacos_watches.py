@@ -1,8 +1,7 @@
-"""Tells who watches configurations in Nacos: when the line says that something changed, and otherwise by looking.
+"""Tells who watches configurations in Nacos: at once when the line says that something changed, and by looking every POLL_S.
 
-A look every POLL_S where nothing is pushed: by a light line; while the connection is down; and for a while after a watch
-was begun or a change was pushed, because a listener takes effect after five seconds, and the server that is asked may hear
-of a change later than the one that pushed it. Otherwise every SLOW_S, in case a push was lost.
+To look is cheap, and holds what was promised whatever became of a push: a light line has none; the SDK's may get lost when a
+connection was made anew; and the server that is asked may hear of a change later than the one that pushed it.
 """
 
 import logging
@@ -18,9 +17,6 @@ from edgebed.stores.coordination import Entry, Telling, Watch
 from edgebed.stores.nacos_lines import Line
 
 POLL_S = 1.0
-SLOW_S = 10.0
-QUICK_S = 6.0
-"""How long to look every POLL_S after a beginning or a push."""
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +25,6 @@ _log = logging.getLogger(__name__)
 class _Key:
     watches: list[Telling] = field(default_factory=list)
     due: float = 0.0
-    quick_until: float = 0.0
     heard: bool = True
 
 
@@ -53,7 +48,8 @@ class Watches:
             state.watches.append(watch)
             listens = key in self._listening
             self._listening.add(key)
-            self._hurry(state)
+            state.due = 0.0
+            self._changed.notify_all()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="nacos watches", daemon=True)
                 self._thread.start()
@@ -75,11 +71,8 @@ class Watches:
     def _pushed(self, key: str) -> None:
         with self._changed:
             if key in self._keys:
-                self._hurry(self._keys[key])
-
-    def _hurry(self, state: _Key) -> None:
-        state.due, state.quick_until = 0.0, time.monotonic() + QUICK_S
-        self._changed.notify_all()
+                self._keys[key].due = 0.0
+                self._changed.notify_all()
 
     def _forget(self, watch: Telling) -> None:
         with self._changed:
@@ -97,30 +90,23 @@ class Watches:
                 if self._closed:
                     return
                 now = time.monotonic()
-                due = [key for key, state in self._keys.items() if state.due <= now]
-                for key in due:
-                    self._keys[key].due = math.inf  # unless somebody hurries meanwhile
-            pushes = self._line.pushes()
-            for key in due:
-                self._look(key, pushes)
+                due = [(key, state) for key, state in self._keys.items() if state.due <= now]
+                for _, state in due:
+                    state.due = now + POLL_S
+            for key, state in due:
+                self._look(key, state)
 
     def _first(self) -> float:
         return min((state.due for state in self._keys.values()), default=math.inf)
 
-    def _look(self, key: str, pushes: bool) -> None:
-        state = self._keys.get(key)
-        if state is None:
-            return
+    def _look(self, key: str, state: _Key) -> None:
         try:
             entry = self._read(key)
             state.heard = True
         except EdgebedError as error:
             if state.heard:
                 _log.warning("configuration %s stays as it is: %s", key, error)
-            state.heard, entry = False, None
+            state.heard = False
+            return
         for watch in list(state.watches):
             watch.tell(lambda: entry)
-        now = time.monotonic()
-        quick = not pushes or not state.heard or now < state.quick_until
-        with self._changed:
-            state.due = min(state.due, now + (POLL_S if quick else SLOW_S))

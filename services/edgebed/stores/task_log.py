@@ -11,10 +11,12 @@ knows which ones to play again, under a new number. `log_schema` has the tables.
 
 import copy
 import json
+import math
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -22,31 +24,24 @@ from numpy.typing import NDArray
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
-from edgebed.stores import insertion, migrations, pages
+from edgebed.experiment.errors import EnvironmentFault
 from edgebed.stores import log_schema as schema
-from edgebed.stores.database import BUSY_S, Database, Refused, fetch
+from edgebed.stores import migrations, retention
+from edgebed.stores.columns import by_episode
+from edgebed.stores.database import BUSY_S, Database, Refused
 from edgebed.stores.log_schema import COLUMNS, STATUSES, LogRecord, Row
+from edgebed.stores.retention import RESTING_S, Forgotten
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.lifecycle import TaskState
 from edgebed.systems.cooperative.log import TaskLog
 from edgebed.systems.cooperative.network import Network
 
-__all__ = ["COLUMNS", "EpisodeRow", "LogRecord", "LoggedTasks", "TaskLogStore"]
+__all__ = ["COLUMNS", "EpisodeRow", "Forgotten", "LogRecord", "LoggedTasks", "TaskLogStore"]
 
 SETTING = "EDGEBED_TASK_LOG"
-IN_A_LIST = 500
-"""Episodes of one question: a list in a statement has a limit."""
 
-_KINDS: dict[str, Any] = {
-    **dict.fromkeys(schema.WHOLE, np.int32),
-    "status": np.int8,
-    "model_version": np.int64,
-    "reason": object,
-}
 _LOG = tuple(field.name for field in fields(TaskLog))
 _BESIDE = ("place", "decided_s", "model_version", "reason")
-_PAGED = {name: _KINDS.get(name, np.float64) for name in ("task", *_LOG) if name != "episode"}
-"""What a page holds, and how; the order is the format's."""
 
 
 @dataclass(frozen=True)
@@ -116,30 +111,22 @@ class TaskLogStore:
 
         Raises EnvironmentFault when the database cannot take them now, ModelError when it never will.
         """
-        at_once = self._database.rules.statement_rows
-
-        def work(connection: Connection) -> int:
-            return sum(
-                insertion.insert(connection, self._database.dialect, rows[begin : begin + at_once])
-                for begin in range(0, len(rows), at_once)
-            )
-
         if not rows:
             return 0
         try:
-            return self._database.write("cannot be written", work)
+            return self._database.write("cannot be written", lambda c: self._database.rules.insert(c, rows))
         except (Refused, OverflowError, ValueError) as error:
             remedy = "give every record the columns of LogRecord with their types"
             raise ModelError("records", str(error), remedy) from error
 
     def read(self, run: str, episodes: Sequence[int]) -> TaskLog:
         """The tasks of some episodes in order of episode, slot and source; episodes are numbered from 0 as given."""
-        return _log(self._paged(run, episodes) if self._has_pages else self._columns(run, episodes, _LOG))
+        return _log(self._database.rules.columns(self._read, run, episodes, _LOG))
 
     def read_all(self, run: str, episodes: Sequence[int]) -> LoggedTasks:
         """The same with everything else that is known of the tasks."""
-        columns = self._columns(run, episodes, (*_LOG, *_BESIDE))
-        return LoggedTasks(_log(columns), columns["task"], **{name: columns[name] for name in _BESIDE})
+        found = by_episode(self._read, run, episodes, (*_LOG, *_BESIDE))
+        return LoggedTasks(_log(found), found["task"], **{name: found[name] for name in _BESIDE})
 
     def counts(self, run: str, episode: int) -> dict[str, int]:
         """Tasks of an episode in the log by status, of every status: their sum must be what was created."""
@@ -203,8 +190,6 @@ class TaskLogStore:
             if connection.execute(select(episodes.run).where(*this)).first() is None:
                 return False
             connection.execute(change)
-            if self._has_pages:
-                self._write_pages(connection, run, episode)
             return True
 
         if not self._database.write("cannot be written", work):
@@ -259,6 +244,35 @@ class TaskLogStore:
 
         self._database.write("cannot be written", work)
 
+    def forget(self, run: str, *, dry_run: bool = False, resting_s: float = RESTING_S) -> Forgotten:
+        """Deletes all of a run in bounded pieces, or with `dry_run` only counts it.
+
+        Raises UserError for a run that began an episode less than `resting_s` seconds ago: it may still be going on.
+        """
+        return retention.forget(self._database, run, resting_s, dry_run)
+
+    def forget_older_than(self, days: float, *, dry_run: bool = False) -> list[Forgotten]:
+        """Deletes the runs whose last episode began so many days ago, at least one; the oldest first."""
+        age_s = max(days * retention.DAY_S, RESTING_S)
+        return [self.forget(run, dry_run=dry_run) for run in retention.older_than(self._database, age_s)]
+
+    def probe(self) -> str:
+        """Writes a task, reads it, and deletes it; what was found. Raises UserError or EnvironmentFault with the remedy."""
+        run, row = f".probe-{uuid.uuid4().hex}", LogRecord(
+            *(".probe", 0, 0, 0, 0, 0, 0, 1), *(math.pi,) * 12, model_version=0
+        )  # fmt: skip
+        begin = time.perf_counter()
+        try:
+            self.append([replace(row, run=run)])
+            found = self.read(run, [0]).size_bits.tolist()
+        finally:
+            self.forget(run)
+        took_ms = (time.perf_counter() - begin) * 1e3
+        if found != [math.pi]:
+            raise EnvironmentFault(f"task log {self.where} gives back {found} for {math.pi}; use another server")
+        about = self._database.read("cannot be read", self._database.rules.describe)
+        return f"{about}; a task written, read and deleted in {took_ms:.0f} ms"
+
     def close(self) -> None:
         """Closes all connections."""
         self._database.close()
@@ -266,84 +280,13 @@ class TaskLogStore:
     def _bring_up_to_date(self, connection: Connection) -> None:
         migrations.bring_up_to_date(connection, self.where, SETTING)
 
-    @property
-    def _has_pages(self) -> bool:
-        """A file is read fast enough, and should not hold everything twice."""
-        return self._database.dialect != "sqlite"
-
-    def _write_pages(self, connection: Connection, run: str, episode: int) -> None:
-        """The columns of an episode, in place of what was there."""
-        table = schema.pages
-        connection.execute(delete(table).where(table.c.run == run, table.c.episode == episode))
-        columns = _arrays(connection, run, episode, tuple(_PAGED))
-        for number, (count, content) in enumerate(pages.dumped(columns, _PAGED)):
-            row = {"run": run, "episode": episode, "page": number, "count": count, "content": content}
-            connection.execute(insert(table), row)
-
-    def _paged(self, run: str, episodes: Sequence[int]) -> dict[str, NDArray[Any]]:
-        """What `_columns` gives for a log, from pages where they are right."""
-        table, tasks = schema.pages.c, schema.tasks.c
-
-        def work(connection: Connection) -> dict[str, NDArray[Any]]:
-            rows: dict[int, int] = {}
-            found: dict[int, list[pages.Columns]] = {}
-            for begin in range(0, len(episodes), IN_A_LIST):
-                some = episodes[begin : begin + IN_A_LIST]
-                counted = select(tasks.episode, func.count()).where(tasks.run == run, tasks.episode.in_(some))
-                rows.update(fetch(connection, counted.group_by(tasks.episode)))
-                query = select(table.episode, table.count, table.content).where(table.run == run)
-                for episode, count, content in fetch(
-                    connection, query.where(table.episode.in_(some)).order_by(table.episode, table.page)
-                ):
-                    if (columns := pages.loaded(content, count, _PAGED)) is not None:
-                        found.setdefault(episode, []).append(columns)
-            parts: list[pages.Columns] = []
-            for position, episode in enumerate(episodes):
-                wanted = rows.get(episode, 0)
-                these = found.get(episode, [])
-                if sum(len(part["task"]) for part in these) != wanted:
-                    these = [_arrays(connection, run, episode, tuple(_PAGED))]
-                parts += [{**part, "episode": np.full(len(part["task"]), position, np.int32)} for part in these]
-            kinds = {**_PAGED, "episode": np.int32}
-            if not parts:
-                return {name: np.empty(0, kind) for name, kind in kinds.items()}
-            return pages.joined(parts, kinds)
-
+    def _read(self, work: Callable[[Connection], Any]) -> Any:
         return self._database.read("cannot be read", work)
-
-    def _columns(self, run: str, episodes: Sequence[int], names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-        """Columns of some episodes, in order of episode, slot and source, each episode under its position."""
-
-        def work(connection: Connection) -> list[dict[str, NDArray[Any]]]:
-            parts = []
-            for position, episode in enumerate(episodes):
-                columns = _arrays(connection, run, episode, names)
-                columns["episode"] = np.full(len(columns["task"]), position, np.int32)
-                parts.append(columns)
-            return parts
-
-        parts = self._database.read("cannot be read", work)
-        if not parts:
-            return {name: np.empty(0, _KINDS.get(name, np.float64)) for name in names}
-        return {name: np.concatenate([part[name] for part in parts]) for name in names}
-
-
-def _arrays(connection: Connection, run: str, episode: int, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Columns of an episode in order of slot and source; `episode` as it is stored."""
-    tasks = schema.tasks.c
-    query = select(*(tasks[name] for name in names)).where(tasks.run == run, tasks.episode == episode)
-    found = fetch(connection, query)
-    values = list(zip(*found, strict=True)) or [()] * len(names)
-    columns = {
-        name: np.array(column, _KINDS.get(name, np.float64))  # NULL becomes NaN
-        for name, column in zip(names, values, strict=True)
-    }
-    order = np.lexsort((columns["task"], columns["source"], columns["slot"]))
-    return {name: column[order] for name, column in columns.items()}
 
 
 def _log(columns: Mapping[str, NDArray[Any]]) -> TaskLog:
     """The columns of a log, in which tasks are numbered by slot and source, whatever number they travelled under."""
     episode = columns["episode"]
-    position = np.arange(len(episode)) - np.searchsorted(episode, episode)
+    first = np.flatnonzero(np.diff(episode, prepend=-1))
+    position = np.arange(len(episode)) - np.repeat(first, np.diff(first, append=len(episode)))
     return TaskLog(**{name: columns[name] for name in _LOG if name != "task"}, task=position.astype(np.int32))

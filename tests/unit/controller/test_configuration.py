@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -119,7 +120,7 @@ def test_a_heartbeat_is_answered_with_news_or_nothing():
 
     async def main():
         coordinator, waiting = EmbeddedCoordinator(), Waiting()
-        route = heartbeat_routes(coordinator, waiting).unary["/v1/heartbeats"]
+        route: Any = heartbeat_routes(coordinator, waiting).unary["/v1/heartbeats"]
         first = coordinator.publish("trainer", "threads: 2")
         told = json.loads(await route(beat({"trainer": 0, "policies": 0}, LONG_S), None))
         assert told == {"entries": [{"key": "trainer", "text": "threads: 2", "version": first.version}]}
@@ -171,7 +172,7 @@ def test_a_registry_that_is_away_loses_no_node():
 def test_what_was_never_known_is_waited_for_and_the_reason_told():
     coordinator = Elsewhere()
     coordinator.away = True
-    with pytest.raises(EnvironmentFault, match="0 of 1 trainer services .* the registry is away; start it"):
+    with pytest.raises(EnvironmentFault, match=r"0 of 1 trainer services .* the registry is away; start it"):
         Directory(coordinator, wait_s=0.2).one("trainer", threading.Event())
     stop = threading.Event()
     stop.set()
@@ -186,7 +187,7 @@ def test_who_would_register_where_the_registry_is_elsewhere_is_told(tmp_path):
         class Other:
             pass
 
-        route = heartbeat_routes(Other()).unary["/v1/heartbeats"]
+        route: Any = heartbeat_routes(Other()).unary["/v1/heartbeats"]
         with pytest.raises(Problem, match="give the service its EDGEBED_COORDINATION, too"):
             await route(beat({}, 0), None)
 

@@ -99,7 +99,7 @@ def test_a_new_controller_goes_on_in_the_middle_of_a_phase(world, client):
     assert state["state"] == "running"
     before = episodes(world, state["run"])
     other = Experiments(world.folder / "runs", world.experiments._services)
-    running = other.resume()
+    (running,) = other.resume()
     assert running.name == "small"
     assert before <= all_episodes(world, state["run"], 12)
     other.close()

@@ -1,4 +1,4 @@
-"""A service joins, hears of changes at once, and bears that the coordination is away: with heartbeats, and with a coordinator."""
+"""A service joins, hears of changes at once, and bears that the coordination is away: by heartbeats and by a coordinator."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from edgebed.live.documents import EdgeNodeSettings, Policies
 from edgebed.live.in_use import Cache, InUse
 from edgebed.live.member import Member
 from edgebed.settings import read_settings
-from edgebed.stores.coordination import EmbeddedCoordinator
+from edgebed.stores.coordination import Coordinator, EmbeddedCoordinator
 from edgebed.wire.server import bind, serve
 
 LIMIT_S = 20.0
@@ -46,6 +46,16 @@ class Controller:
     async def stop(self):
         self.waiting.close()
         await self.server.stop(5.0)
+
+
+class Counting(EmbeddedCoordinator):
+    """Counts what it hears."""
+
+    beats = 0
+
+    def register(self, *about):
+        self.beats += 1
+        super().register(*about)
 
 
 class Shaky(EmbeddedCoordinator):
@@ -128,17 +138,15 @@ def test_a_heartbeat_a_second_and_no_more(tmp_path):
 
     async def main():
         controller = Controller()
+        controller.coordinator = Counting()
         await controller.start()
-        beats = []
-        register = controller.coordinator.register
-        controller.coordinator.register = lambda *about: (beats.append(1), register(*about))
         member, used = member_of(tmp_path, controller.address)
         controller.coordinator.publish("edge-node", GOOD)
         controller.coordinator.publish("policies", "defaults: 3")
         member.join()
         await until(lambda: used.version > 0)
         await asyncio.sleep(3)
-        assert len(beats) <= 7
+        assert controller.coordinator.beats <= 7
         await member.stop()
         await controller.stop()
 
@@ -223,7 +231,7 @@ def test_a_coordinator_that_is_away_is_tried_again_and_holds_nobody_up(tmp_path,
     async def main():
         coordinator = Shaky()
         coordinator.away.set()
-        firsts = []
+        firsts: list[Coordinator] = []
         member, used = member_of(tmp_path)
         member.join(coordinator, firsts.append)
         late = 0.0

@@ -47,7 +47,7 @@ def _version(connection: Connection) -> str | None:
     if schema.alembic_version.name in names:
         found = connection.execute(select(schema.alembic_version.c.version_num)).scalar()
         return None if found is None else str(found)
-    return FIRST if schema.tasks.name in names else None
+    return FIRST if "schema_version" in names else None
 
 
 def _upgrade(connection: Connection, found: str) -> None:
