@@ -11,6 +11,9 @@ TORCH_INDEX ?=
 LOCKS := requirements/dev.txt requirements/torch.txt
 READY := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
 
+# Services are processes: without kept bytecode each of them would compile all its libraries when it starts.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format bench paper generate lock clean
 
@@ -49,7 +52,7 @@ check: setup ## lint, types, import contracts, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory generate
-	@git diff --exit-code --stat -- docs deploy $(MESSAGES) || { echo "generated files differ: commit what 'make generate' wrote" >&2; exit 1; }
+	@git diff --exit-code --stat -- docs deploy helm $(MESSAGES) || { echo "generated files differ: commit what 'make generate' wrote" >&2; exit 1; }
 
 format: setup ## format the code
 	$(BIN)/ruff format .
@@ -60,6 +63,8 @@ generate: setup ## make the generated files again
 	$(BIN)/python -m edgebed.experiment.crd deploy/crd/experiments.yaml
 	$(BIN)/python -m scripts.lifecycle
 	$(BIN)/python -m scripts.settings_table docs/settings.md
+	$(BIN)/python -m scripts.dashboards
+	$(BIN)/python -m scripts.operator_settings docs/kubernetes.md
 	$(BIN)/python -m grpc_tools.protoc -I proto/edgebed/v1 --python_out=$(MESSAGES) --pyi_out=$(MESSAGES) testbed.proto
 
 bench: setup ## run the benchmarks, print a table, write build/bench.json

@@ -4,10 +4,13 @@ EDGEBED_TEST_MYSQL_URL, EDGEBED_TEST_HDFS_URL and EDGEBED_TEST_NACOS_ADDRESS nam
 scripts `up`, `stop` and `start` in the folder EDGEBED_TEST_SERVERS (by default `shared/servers` beside the project) start it
 once a session; only such servers can be stopped by a test. Without either a test is skipped and says how to run it; in CI
 it fails.
+
+Programs that a test starts by itself, with a configuration of its own, are found with `program`.
 """
 
 import os
 import shlex
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -39,6 +42,17 @@ def need_to_stop(server: str) -> str:
     if os.environ.get(VARIABLES[server]):
         _cannot(f"{VARIABLES[server]} names a server that a test may not stop; unset it to have one started")
     return need(server)
+
+
+def program(name: str, server: str) -> str:
+    """The path of a program, such as promtool, which comes with a server; skips or fails like `need` where it is missing."""
+    found = shutil.which(name)
+    if found is None and (SCRIPTS / "up").exists():
+        _started(server)  # which installs it
+        found = shutil.which(name)
+    if found is None:
+        _cannot(f"no {name}: install {server}, or set EDGEBED_TEST_SERVERS to a folder with scripts that do")
+    return str(found)
 
 
 def stop(server: str, how: str = "") -> None:

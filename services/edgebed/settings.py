@@ -8,6 +8,7 @@ ignored costs a day. The table in docs/settings.md is made from `SETTINGS`.
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,14 @@ from pathlib import Path
 PREFIX = "EDGEBED_"
 
 SERVICES = ("controller", "edge-node", "task-generator", "trainer")
+_TESTBED = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\Z")
 _PORTS = {"controller": 8080, "edge-node": 8081, "task-generator": 8082, "trainer": 8083}
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
 """Hosts to listen on that are no address for others."""
+DEFAULT_TESTBED = "testbed"
+EMBEDDED = "embedded"
+"""The coordination of the controller's own."""
 PASSED_ON = ("TASK_LOG", "ARTEFACTS", "COORDINATION", "LOG_LEVEL")
 """How the names of those settings begin that `edgebed run` passes on to the services that it starts."""
 
@@ -60,6 +65,13 @@ SETTINGS: tuple[Setting, ...] = (
         None,
         "where to register; without it the service waits to be told",
         "http://controller:8080",
+    ),
+    Setting(
+        "TESTBED",
+        SERVICES,
+        DEFAULT_TESTBED,
+        "which services belong together, where several testbeds share a registry",
+        "second",
     ),
     Setting("NODE", ("edge-node",), "the host's name", "name of this node in the registry", "edge-node-3"),
     Setting(
@@ -121,6 +133,7 @@ class Settings:
     advertise: str
     token: str | None
     controller: str | None
+    testbed: str
     node: str
     artefacts: str
     task_log: str
@@ -169,6 +182,9 @@ def read_settings(service: str, environment: Mapping[str, str], hostname: str = 
     level = found.get("LOG_LEVEL", "warning").lower()
     if level not in ("debug", "info", "warning", "error"):
         problems.append(f"{PREFIX}LOG_LEVEL: {level!r} is not allowed; give debug, info, warning or error")
+    if not _TESTBED.match(found.get("TESTBED", DEFAULT_TESTBED)):
+        remedy = "give letters, digits and -, at most 63"
+        problems.append(f"{PREFIX}TESTBED: {found['TESTBED']!r} is not allowed; {remedy}")
     if problems:
         raise SettingsError("\n".join(problems))
     return Settings(
@@ -178,11 +194,12 @@ def read_settings(service: str, environment: Mapping[str, str], hostname: str = 
         advertise=advertise,
         token=found.get("TOKEN") or None,
         controller=controller,
+        testbed=found.get("TESTBED", DEFAULT_TESTBED),
         node=found.get("NODE", hostname),
         artefacts=found.get("ARTEFACTS", "file:artefacts"),
         task_log=found.get("TASK_LOG", "sqlite:///tasks.db"),
         task_log_password=found.get("TASK_LOG_PASSWORD") or None,
-        coordination=found.get("COORDINATION", "embedded"),
+        coordination=found.get("COORDINATION", EMBEDDED),
         coordination_user=found.get("COORDINATION_USER") or None,
         coordination_password=found.get("COORDINATION_PASSWORD") or None,
         cache=Path(found.get("CACHE", "cache")),
@@ -226,6 +243,12 @@ def settings_of_run(environment: Mapping[str, str], file: Path | None = None) ->
     given |= {name: value for name, value in environment.items() if _is_passed_on(name)}
     read_settings("controller", given)
     return given
+
+
+def reads(service: str, variable: str) -> bool:
+    """Whether a service reads a variable."""
+    name = variable.removeprefix(PREFIX)
+    return any(service in s.services and name in (s.name, f"{s.name}_FILE") for s in SETTINGS)
 
 
 _ALL = frozenset(PREFIX + setting.name for setting in SETTINGS)

@@ -64,8 +64,8 @@ class PlainSacCql:
         log_pi = log_softmax(logits, dim=1)
         return log_pi.exp(), log_pi
 
-    def update(self, episode: Tensor, slot: Tensor) -> None:
-        """One step on a batch of slots, each with all its agents."""
+    def update(self, episode: Tensor, slot: Tensor, *, measure: bool = False) -> dict[str, float]:
+        """One step on a batch of slots, each with all its agents; what `SacCql` measures, if asked."""
 
         def rows(table: Tensor, at: Tensor) -> Tensor:
             return table[episode, at].flatten(0, 1)
@@ -95,6 +95,21 @@ class PlainSacCql:
         value = torch.min(q1, q2).detach()
         actor_loss = ((pi * (self.temperature * log_pi - value)).sum(1) * task).sum() / task.sum().clamp(min=1)
 
+        measured = {}
+        if measure and task.any():
+            errors, gaps = [], []
+            for q in (q1, q2):
+                chosen = q.gather(1, action).squeeze(1)
+                errors.append((chosen - q_goal)[task].square().mean())
+                gaps.append((torch.logsumexp(q.masked_fill(~considered, -1e8), dim=1) - chosen)[task].mean())
+            measured = {
+                "policyLoss": actor_loss.item(),
+                "criticError": (errors[0] + errors[1]).item() / 2,
+                "valueError": (self.v(observation).squeeze(1) - v_goal)[task].square().mean().item(),
+                "conservativeGap": (gaps[0] + gaps[1]).item() / 2,
+                "entropy": -(pi * log_pi).sum(1)[task].mean().item(),
+            }
+
         self.critic_optimiser.zero_grad()
         critic_loss.backward()
         self.critic_optimiser.step()
@@ -105,3 +120,4 @@ class PlainSacCql:
             for network, target in ((self.q1, self.q1_target), (self.q2, self.q2_target), (self.v, self.v_target)):
                 for parameter, slow in zip(network.parameters(), target.parameters(), strict=True):
                     slow.lerp_(parameter, self.tau)
+        return measured

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
+import pytest
 
 EXPERIMENT = """
 apiVersion: edgebed.dev/v1alpha1
@@ -63,6 +65,8 @@ DEFAULTS = {
 """What `specification` fills the experiment with."""
 
 LIMIT_S = 150.0
+TOKEN = "b1946ac92492d2347c6235b4d2611184"
+"""Of services that are started by hand."""
 
 
 def specification(**values: object) -> str:
@@ -171,6 +175,18 @@ class Command:
         """Of results.json."""
         found: dict[str, Any] = json.loads((self.output / "results.json").read_text())
         return found
+
+
+def answers(address: str) -> None:
+    """Waits until a service does."""
+    until = time.monotonic() + LIMIT_S
+    while time.monotonic() < until:
+        try:
+            if httpx.get(f"{address}/healthz", trust_env=False).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    pytest.fail(f"{address} does not answer")
 
 
 def _status(pid: int) -> str:

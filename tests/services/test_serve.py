@@ -1,7 +1,6 @@
 """Services started by hand, each with its settings, talk to each other and run an experiment; a token keeps others out."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -9,58 +8,9 @@ import time
 from typing import Any
 
 import httpx
-import pytest
 import yaml
 
-from tests.services.experiment import LIMIT_S, specification
-
-TOKEN = "b1946ac92492d2347c6235b4d2611184"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture
-def serve(tmp_path):
-    """`serve("edge-node", EDGEBED_NODE="node-1")`: the address of a service in a process of its own."""
-    secret = tmp_path / "token"
-    secret.write_text(f"{TOKEN}\n")
-    started = []
-
-    def start(service, **settings):
-        port = free_port()
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("EDGEBED_")}
-        path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        given = {"EDGEBED_PORT": str(port), "EDGEBED_TOKEN_FILE": str(secret), **settings}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "edgebed", "serve", service],
-            cwd=tmp_path,
-            env=clean | path | given,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return f"http://127.0.0.1:{port}", process
-
-    yield start
-    for process in started:
-        process.send_signal(signal.SIGTERM)
-    said = [process.communicate(timeout=20)[1] for process in started]
-    assert [process.returncode for process in started] == [0] * len(started), said
-
-
-def answers(address):
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        try:
-            if httpx.get(f"{address}/healthz", trust_env=False).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    pytest.fail(f"{address} does not answer")
+from tests.services.experiment import LIMIT_S, TOKEN, answers, specification
 
 
 def test_services_by_hand_run_an_experiment_behind_a_token(serve, tmp_path):

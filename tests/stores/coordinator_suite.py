@@ -1,4 +1,4 @@
-"""What every coordinator must do. A backend subclasses it, and gives `coordinator`, `again` and `age`."""
+"""What every coordinator must do. A backend subclasses it, and gives `coordinator`, `again`, `end` and `age`."""
 
 import queue
 import threading
@@ -20,6 +20,10 @@ class CoordinatorSuite(ABC):
     @abstractmethod
     def again(self, coordinator):
         """The same coordinator as another process has it."""
+
+    @abstractmethod
+    def end(self, coordinator):
+        """The process that has it ends: it registers nobody any more."""
 
     @abstractmethod
     def age(self, coordinator, seconds):
@@ -67,13 +71,21 @@ class CoordinatorSuite(ABC):
 
     def test_who_is_silent_is_gone_after_a_while(self, coordinator):
         """And who is heard of every HEARTBEAT_S stays; who comes back is there again."""
-        coordinator.register("edge-node", "silent", "http://127.0.0.1:1", {})
+        other = self.again(coordinator)
+        other.register("edge-node", "silent", "http://127.0.0.1:1", {})
+        self.end(other)
         for _ in range(int(EXPIRY_S / HEARTBEAT_S) + 1):
             coordinator.register("edge-node", "heard", "http://127.0.0.1:2", {})
             self.age(coordinator, HEARTBEAT_S)
         assert [i.name for i in coordinator.instances("edge-node")] == ["heard"]
-        coordinator.register("edge-node", "silent", "http://127.0.0.1:1", {})
+        self.again(coordinator).register("edge-node", "silent", "http://127.0.0.1:1", {})
         assert [i.name for i in coordinator.instances("edge-node")] == ["heard", "silent"]
+
+    def test_the_age_of_what_is_known_is_told(self, coordinator):
+        """Where it is asked each time there is none."""
+        coordinator.register("edge-node", "node-1", "http://127.0.0.1:1", {})
+        assert len(coordinator.instances("edge-node")) == 1
+        assert 0 <= coordinator.age_s("edge-node") < LONG_S
 
     def test_a_late_heartbeat_is_borne(self, coordinator):
         coordinator.register("edge-node", "node-1", "http://127.0.0.1:1", {})

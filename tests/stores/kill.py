@@ -1,9 +1,9 @@
-"""Crashes at every instant that matters: SIGKILL at the n-th thing that a function does to a file, for every n.
+"""Crashes at every instant that matters: SIGKILL at the n-th thing that a function does to a file or tells a server.
 
     count = killed_at_every_step(act, folder)      # act(folder/"1", arm), act(folder/"2", arm), ...
 
 `act` prepares what it needs, calls `arm()`, and does what is to be interrupted. In folder "1" it was killed before it first
-touched a file after that, and in the last folder it was through.
+touched a file, or spoke, after that, and in the last folder it was through.
 """
 
 import importlib
@@ -15,7 +15,9 @@ import sys
 import traceback
 from pathlib import Path
 
-EVENTS = frozenset({"open", "os.mkdir", "os.rename", "os.remove", "os.listdir", "fcntl.flock"})
+FILES = {"open", "os.mkdir", "os.rename", "os.remove", "os.listdir", "fcntl.flock"}
+REQUESTS = {"http.client.connect", "http.client.send"}
+EVENTS = frozenset(FILES | REQUESTS)
 
 
 def killed_at_every_step(act, folder):
@@ -32,7 +34,7 @@ def environment():
 
 
 def arm(count):
-    """From now on, the count-th thing done to a file is the last."""
+    """From now on, the count-th thing done to a file or said to a server is the last."""
     left = count
 
     def hook(event, _):

@@ -11,7 +11,8 @@ from fastapi import FastAPI
 
 from edgebed.controller.registry import registry_routes
 from edgebed.experiment.errors import EnvironmentFault
-from edgebed.stores.coordination import EXPIRY_S, EmbeddedCoordinator, Entry, HttpCoordinator
+from edgebed.stores.coordination import EXPIRY_S, EmbeddedCoordinator, Entry
+from edgebed.stores.http_coordinator import HttpCoordinator
 from edgebed.wire.server import HotRoutes, Server, serve
 from tests.stores.coordinator_suite import LONG_S, CoordinatorSuite
 from tests.stores.registry_server import RegistryServer
@@ -36,6 +37,9 @@ class TestEmbedded(CoordinatorSuite):
     def again(self, coordinator):
         return coordinator
 
+    def end(self, coordinator):
+        pass  # from now on it is not heard of
+
     def age(self, coordinator, seconds):
         self.now.seconds += seconds
 
@@ -53,6 +57,9 @@ class TestHttp(CoordinatorSuite):
     def again(self, coordinator):
         self.clients.append(HttpCoordinator(self.server.address))
         return self.clients[-1]
+
+    def end(self, coordinator):
+        pass  # from now on it is not heard of
 
     def age(self, coordinator, seconds):
         self.now.seconds += seconds
@@ -90,6 +97,9 @@ class TestController(CoordinatorSuite):
     def again(self, coordinator):
         self.clients.append(HttpCoordinator(self.address))
         return self.clients[-1]
+
+    def end(self, coordinator):
+        pass  # from now on it is not heard of
 
     def age(self, coordinator, seconds):
         self.now.seconds += seconds

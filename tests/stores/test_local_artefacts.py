@@ -58,6 +58,16 @@ def test_another_url_is_refused(url):
         open_artefacts(url)
 
 
+def test_it_says_how_it_is(tmp_path):
+    """Where it is and how much space is left; nothing is left over. A folder that cannot be written is named."""
+    store = LocalArtefacts(tmp_path / "artefacts")
+    assert f"folder {tmp_path / 'artefacts'}: written, read and deleted; " in store.probe()
+    assert list((tmp_path / "artefacts").iterdir()) == []
+    shutil.rmtree(tmp_path / "artefacts")
+    with pytest.raises(EnvironmentFault, match=r"artefacts cannot be written"):
+        store.probe()
+
+
 @pytest.mark.parametrize("form", ["file:{}", "file://{}"])
 def test_a_url_opens_a_folder(tmp_path, form):
     open_artefacts(form.format(tmp_path / "here")).publish("a", {}, {})

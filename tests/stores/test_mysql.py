@@ -133,8 +133,13 @@ def test_the_conversions_read_follows_the_key(url, store):
     execute(url, "ANALYZE TABLE tasks")
     seen = []
     fetch = mysql_rows.mysql_binary.fetch
+
+    def noted(driver, sql, names):
+        seen.append(sql)
+        return fetch(driver, sql, names)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mysql_rows.mysql_binary, "fetch", lambda d, sql, names: seen.append(sql) or fetch(d, sql, names))
+        patch.setattr(mysql_rows.mysql_binary, "fetch", noted)
         store.read("run", range(3, 9))
     (plan,) = execute(url, f"EXPLAIN {seen[0]}")
     assert "PRIMARY" in plan

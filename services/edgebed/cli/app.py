@@ -52,6 +52,10 @@ def run(
         int, typer.Option(min=0, max=65535, help="the controller's, with --backend processes; any free one if 0")
     ] = 0,
     settings: Settings = None,
+    publish: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="put the results into the store of artefacts, too, as results/RUN"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment and write results.json, figures and a report.
@@ -75,6 +79,11 @@ def run(
 
         experiment = load_experiment(file, backend)
         folder = output or Path("runs") / experiment.name
+        publisher = None
+        if publish is not None:
+            from edgebed.cli.publish import Publisher
+
+            publisher = Publisher(publish, settings)
         if experiment.spec.backend == "processes":
             from edgebed.cli.live import LiveView
             from edgebed.cli.settings import stores_of
@@ -89,6 +98,8 @@ def run(
 
             with RichProgress() as progress:
                 results = run_experiment(experiment, folder, jobs=jobs, progress=progress, device=str(device))
+        if publisher is not None:
+            publisher.publish(folder, experiment)
         if as_json:
             _print_json(results)
             return
@@ -311,6 +322,50 @@ def serve(service: Annotated[ServiceName, typer.Argument(help="which service")])
             raise UserError(Problem("", str(error), "")) from error
         except OSError as error:
             raise EnvironmentFault(f"{service}: cannot listen ({error.strerror or error}); set EDGEBED_PORT") from error
+
+
+@app.command()
+def configuration(
+    key: Annotated[
+        str | None, typer.Argument(help="controller, edge-node, task-generator, trainer or policies")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="what to publish, in YAML or JSON; - for standard input")
+    ] = None,
+    controller: Annotated[
+        str | None, typer.Option(help="its address; EDGEBED_CONTROLLER, or http://127.0.0.1:8080, if not given")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what services can be told while they run, and who has which version in use; or publish it.
+
+    What can be changed is in docs/settings.md. A text that nobody could use is refused before it is published.
+
+        edgebed configuration
+
+        edgebed configuration edge-node > edge-node.yaml
+
+        edgebed configuration edge-node edge-node.yaml --controller http://127.0.0.1:8080
+    """
+    with guarded():
+        from rich.console import Console
+
+        from edgebed.cli.configuration import overview, publish, table, text_of
+
+        if key is None:
+            found = overview(controller)
+            if as_json:
+                _print_json(found)
+                return
+            Console().print(table(found))
+            for one in found["away"]:
+                print(f"{one['service']} {one['name']} does not answer: {one['reason']}")
+        elif file is None:
+            text = text_of(controller, key)
+            _print_json({"key": key, "text": text}) if as_json else print(text, end="")
+        else:
+            entry = publish(controller, key, file)
+            _print_json(entry) if as_json else print(f"{key} is published in version {entry['version']}")
 
 
 def _print_json(value: Any) -> None:

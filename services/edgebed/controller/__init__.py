@@ -23,6 +23,9 @@ phases an experiment has (`runner`), how a policy is learned (the trainer), what
     status        how far it is, for people
     experiments   which experiments there are; the thread that runs one
     api           experiments over HTTP, with a stream of events
+    documents     what was sent as an experiment: JSON or YAML, and what is wrong with it line by line
+    files         what a run leaves for people, over HTTP
+    page          a page for browsers
     metrics       for Prometheus
     app           everything above as one application; main is its process
 """

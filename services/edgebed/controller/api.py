@@ -1,6 +1,6 @@
 """Experiments over HTTP, for people and for the command line.
 
-POST   /v1/experiments           an experiment's document: starts it, or goes on with it
+POST   /v1/experiments           an experiment's document, JSON or YAML: starts it, or goes on with it
 GET    /v1/experiments           all of them
 GET    /v1/experiments/{name}    phase, episode, success rates, queues, lateness
 DELETE /v1/experiments/{name}    stop; posting the document again goes on
@@ -12,39 +12,63 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import StreamingResponse
 
+from edgebed.controller.documents import JSON, YAML, read_document, refusals
 from edgebed.controller.experiments import Busy, Experiments
-from edgebed.experiment.errors import EnvironmentFault, UserError
+from edgebed.experiment.errors import EnvironmentFault
+from edgebed.live.documents import ControllerSettings
+from edgebed.live.in_use import InUse
 from edgebed.wire.description import EVENTS, problems
 from edgebed.wire.problems import Problem
 
-EVENT_S = 0.5
 HEARTBEAT_S = 5.0
 LISTENERS = 50
 """Streams of events at once."""
 
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=100)]
 
+BODY = {
+    "required": True,
+    "content": {
+        JSON: {"schema": {"type": "object", "additionalProperties": True}},
+        YAML[0]: {"schema": {"type": "string", "description": "the same as YAML"}},
+    },
+}
+"""Of a document, as OpenAPI says it."""
 
-def experiment_routes(experiments: Experiments, closing: asyncio.Event) -> APIRouter:
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+def experiment_routes(
+    experiments: Experiments, closing: asyncio.Event, settings: InUse[ControllerSettings] | None = None
+) -> APIRouter:
     """The routes; streams of events end when `closing` is set."""
+    tuning = settings or InUse(ControllerSettings)
     routes = APIRouter(tags=["experiments"])
     listeners = 0
 
-    @routes.post("/v1/experiments", status_code=202, responses=problems(409, 422, 503))
+    @routes.post(
+        "/v1/experiments", status_code=202, responses=problems(409, 415, 422, 503), openapi_extra={"requestBody": BODY}
+    )
     def submit(
-        document: Annotated[dict[str, Any], Body()],
+        request: Request,
+        body: Annotated[bytes, Depends(_body)],
         folder: Annotated[
             str | None, Query(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=100)
         ] = None,
     ) -> dict[str, Any]:
-        """Start an experiment, or go on with it; `folder` is that of the run, by default metadata.name."""
+        """Start an experiment, or go on with it; `folder` is that of the run, by default metadata.name.
+
+        A document that is refused is answered with everything that is wrong with it, field by field; of YAML, by line.
+        """
+        document = read_document(body, request.headers.get("content-type"))
         try:
-            return experiments.submit(document, folder).document()
-        except UserError as error:
-            raise Problem(422, "Not an experiment that can run", str(error)) from error
+            with refusals(document):
+                return experiments.submit(document.content, folder).document()
         except Busy as error:
             raise Problem(409, "Busy", str(error)) from error
         except EnvironmentFault as error:
@@ -72,7 +96,7 @@ def experiment_routes(experiments: Experiments, closing: asyncio.Event) -> APIRo
 
     @routes.get("/v1/events", response_class=StreamingResponse, responses={**EVENTS, **problems(503)})
     async def events() -> StreamingResponse:
-        """The experiment that runs, every time that something about it changes."""
+        """Every experiment that runs, each time that something about it changes; first, how they and the last one are."""
         nonlocal listeners
         if listeners >= LISTENERS:
             raise Problem(503, "Too busy", f"{LISTENERS} listeners are there already; try again later")
@@ -81,7 +105,7 @@ def experiment_routes(experiments: Experiments, closing: asyncio.Event) -> APIRo
             nonlocal listeners
             listeners += 1
             try:
-                async for event in changes(experiments, closing):
+                async for event in changes(experiments, closing, tuning):
                     yield event
             finally:
                 listeners -= 1
@@ -91,23 +115,48 @@ def experiment_routes(experiments: Experiments, closing: asyncio.Event) -> APIRo
     return routes
 
 
-async def changes(experiments: Experiments, closing: asyncio.Event) -> AsyncIterator[str]:
-    """Server-sent events: the document of the current experiment when it changed, and a comment when nothing did for long."""
-    last, silent_s = "", 0.0
-    yield ": events of the experiment that runs\n\n"
+async def changes(
+    experiments: Experiments, closing: asyncio.Event, settings: InUse[ControllerSettings]
+) -> AsyncIterator[str]:
+    """Server-sent events: the document of an experiment when it changed, and a comment when nothing did for long."""
+    told, silent_s = Told(), 0.0
+    yield ": events of the experiments that run\n\n"
     while not closing.is_set():
-        current = experiments.current
-        text = "" if current is None else json.dumps(_without_clock(current.document()), sort_keys=True)
-        if text != last:
-            last, silent_s = text, 0.0
-            yield f"event: experiment\ndata: {text}\n\n"
+        news = told.news(experiments)
+        if news:
+            silent_s = 0.0
+            for text in news:
+                yield f"event: experiment\ndata: {text}\n\n"
         elif silent_s >= HEARTBEAT_S:
             silent_s = 0.0
             yield ": still here\n\n"
+        wait_s = settings.values.event_seconds
         try:
-            await asyncio.wait_for(closing.wait(), EVENT_S)
+            await asyncio.wait_for(closing.wait(), wait_s)
         except TimeoutError:
-            silent_s += EVENT_S
+            silent_s += wait_s
+
+
+class Told:
+    """What one listener knows already."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, str] = {}
+        self._open: set[str] = set()
+
+    def news(self, experiments: Experiments) -> list[str]:
+        """The documents that it does not know; the last one of an experiment tells how it ended."""
+        live = {one.name: one.document() for one in experiments.live()}
+        ended = self._open - live.keys()
+        documents = [*(found for name in sorted(ended) if (found := experiments.find(name))), *live.values()]
+        self._open = {name for name, document in live.items() if document["state"] == "running"}
+        news = []
+        for document in documents:
+            text = json.dumps(_without_clock(document), sort_keys=True)
+            if self._last.get(document["name"]) != text:
+                self._last[document["name"]] = text
+                news.append(text)
+        return news
 
 
 def _without_clock(document: dict[str, Any]) -> dict[str, Any]:

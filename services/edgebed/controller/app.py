@@ -1,16 +1,24 @@
 """The controller as one application: registry, records, experiments."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 from fastapi import FastAPI, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from edgebed.controller.api import experiment_routes
+from edgebed.controller.configuration import Desk, check, configuration_routes
 from edgebed.controller.experiments import Experiments
+from edgebed.controller.files import file_routes
 from edgebed.controller.ingest import RECORDS_PATH, Ingest, ingest_routes
 from edgebed.controller.metrics import ControllerCollector
-from edgebed.controller.registry import HEARTBEATS_PATH, heartbeat_routes, registry_routes
+from edgebed.controller.page.routes import page_routes
+from edgebed.controller.registry import HEARTBEATS_PATH, Waiting, heartbeat_routes, registry_routes
+from edgebed.live.documents import ControllerSettings
+from edgebed.live.in_use import InUse
+from edgebed.metrics import CONTENT_TYPE, page
+from edgebed.stores.calls import Calls
 from edgebed.stores.coordination import Coordinator
 from edgebed.stores.log_writer import LogWriter
 from edgebed.wire.description import TEXT, describe
@@ -26,14 +34,20 @@ class Parts:
     ingest: Ingest
     writer: LogWriter
     experiments: Experiments
+    waiting: Waiting
+    desk: Desk
+    state: Callable[[], dict[str, Any]]
+    """What the process says of itself."""
+    settings: InUse[ControllerSettings]
+    calls: Calls = field(default_factory=lambda: Calls("controller"))
+    """To the controller's stores."""
 
 
 def create_app(parts: Parts, closing: asyncio.Event) -> FastAPI:
     """The control API; streams end when `closing` is set."""
     app = FastAPI(title="edgebed controller", version="1")
     install_problem_handlers(app)
-    registry = CollectorRegistry()
-    registry.register(ControllerCollector(parts.experiments, parts.ingest, parts.writer))
+    collector = ControllerCollector(parts.experiments, parts.ingest, parts.writer, parts.coordinator, parts.calls)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -43,15 +57,18 @@ def create_app(parts: Parts, closing: asyncio.Event) -> FastAPI:
     @app.get("/metrics", response_class=Response, responses=TEXT)
     async def metrics() -> Response:
         """For Prometheus."""
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(await page(collector), media_type=CONTENT_TYPE)
 
-    app.include_router(registry_routes(parts.coordinator))
-    app.include_router(experiment_routes(parts.experiments, closing))
+    app.include_router(configuration_routes(parts.desk, parts.state))
+    app.include_router(registry_routes(parts.coordinator, parts.waiting, check))
+    app.include_router(experiment_routes(parts.experiments, closing, parts.settings))
+    app.include_router(file_routes(parts.experiments))
+    app.include_router(page_routes())
     describe(app, RECORDS_PATH, HEARTBEATS_PATH)
     return app
 
 
 def hot_routes(parts: Parts) -> HotRoutes:
     """Records and heartbeats."""
-    records, beats = ingest_routes(parts.ingest), heartbeat_routes(parts.coordinator)
+    records, beats = ingest_routes(parts.ingest), heartbeat_routes(parts.coordinator, parts.waiting)
     return HotRoutes(unary={**records.unary, **beats.unary}, largest=records.largest)

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edgebed.emulation.applications import check_profiles
+from edgebed.experiment.defaults import Defaults, filled
 from edgebed.experiment.errors import Problem, UserError, shown
 from edgebed.experiment.inputs import read_inputs
 from edgebed.experiment.specification import Experiment
@@ -15,10 +16,14 @@ from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.registry import check_parameters, policy_names
 
 
-def checked(document: Mapping[str, Any], folder: Path) -> Experiment:
-    """The experiment of a document, and everything that would stop it later. Raises UserError with all of it."""
+def checked(document: Mapping[str, Any], folder: Path, defaults: Defaults) -> Experiment:
+    """The experiment of a document, and everything that would stop it later. Raises UserError with all of it.
+
+    `defaults` are parameters of policies that it will get where it leaves them open.
+    """
     names = policy_names()
-    experiment = validate(document, folder=folder, policies=names)
+    given = validate(document, folder=folder, policies=names)
+    experiment = filled(given, defaults)
     problems = list(sweep_problems(experiment, Reading(document), names))
     for location, choice in policy_choices(experiment):
         try:
@@ -39,7 +44,7 @@ def checked(document: Mapping[str, Any], folder: Path) -> Experiment:
     for _, point in expand(experiment):
         read_inputs(point)
         check_profiles(point)
-    return experiment
+    return given
 
 
 def _outside(path: str, file: object) -> list[Problem]:

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable
 
 from edgebed.experiment.errors import EnvironmentFault
+from edgebed.live.documents import ControllerSettings
+from edgebed.live.in_use import InUse
+from edgebed.settings import DEFAULT_TESTBED
 from edgebed.stores.coordination import Coordinator, Instance
 
-WAIT_S = 30.0
-"""How long to wait for services that are being started."""
 _POLL_S = 0.05
 
 
@@ -20,12 +21,37 @@ class Stopped(Exception):
     """Somebody asked to stop."""
 
 
+def pausing(stop: threading.Event) -> Callable[[float], None]:
+    """Waits so many seconds. Raises Stopped as soon as somebody asks to stop."""
+
+    def pause(seconds: float) -> None:
+        if stop.wait(seconds):
+            raise Stopped
+
+    return pause
+
+
 class Directory:
     """Reads the registry."""
 
-    def __init__(self, coordinator: Coordinator, wait_s: float = WAIT_S) -> None:
-        self._coordinator, self._wait_s = coordinator, wait_s
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        wait_s: float | None = None,
+        settings: InUse[ControllerSettings] | None = None,
+        testbed: str = DEFAULT_TESTBED,
+    ) -> None:
+        """`wait_s` is how long to wait for services that are being started, if it is not what the settings say.
+
+        Services of other testbeds than `testbed` are passed over.
+        """
+        self._coordinator, self._wait_s, self.testbed = coordinator, wait_s, testbed
+        self._settings = settings or InUse(ControllerSettings)
         self._known: dict[tuple[str, str], Instance] = {}
+
+    def of(self, testbed: str) -> "Directory":
+        """The services of another testbed in the same registry."""
+        return Directory(self._coordinator, self._wait_s, self._settings, testbed)
 
     def nodes(self, count: int, stop: threading.Event) -> list[Instance]:
         """`count` edge nodes by name, node-2 before node-10. Raises EnvironmentFault when there are not so many in time."""
@@ -36,9 +62,15 @@ class Directory:
         return self._wait(service, 1, stop)[-1]
 
     def _wait(self, service: str, count: int, stop: threading.Event) -> list[Instance]:
-        until = time.monotonic() + self._wait_s
+        wait_s = self._settings.values.service_wait_seconds if self._wait_s is None else self._wait_s
+        until = time.monotonic() + wait_s
         while True:
-            current = self._coordinator.instances(service)
+            away = ""
+            try:
+                found = self._coordinator.instances(service)
+                current = [i for i in found if i.metadata.get("testbed", DEFAULT_TESTBED) == self.testbed]
+            except EnvironmentFault as error:  # that the registry is away says nothing about those that were there
+                current, away = self._remembered(service), str(error)
             self._known |= {(i.service, i.name): i for i in current}
             if len(current) >= count:
                 return sorted(current if count == 1 else self._remembered(service), key=_by_name)
@@ -50,9 +82,11 @@ class Directory:
         if len(found) >= count:  # they were there, so whoever asks them learns that they are lost
             return sorted(found, key=_by_name)
         names = ", ".join(sorted(i.name for i in found)) or "none"
+        said = f"{len(found)} of {count} {service} services have registered within {wait_s:g} s ({names})"
+        if away:
+            raise EnvironmentFault(f"{said}, and the registry cannot be asked: {away}")
         raise EnvironmentFault(
-            f"{len(found)} of {count} {service} services have registered within {self._wait_s:g} s ({names}); start the others "
-            "with EDGEBED_CONTROLLER set to this controller's address"
+            f"{said}; start the others with EDGEBED_CONTROLLER set to this controller's address, or with its coordination"
         )
 
     def _remembered(self, service: str) -> list[Instance]:

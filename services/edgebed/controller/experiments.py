@@ -10,34 +10,42 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgebed.controller.checks import checked
 from edgebed.controller.directory import Directory, Stopped
-from edgebed.controller.fleet import LOSS_S
 from edgebed.controller.ingest import Ingest
 from edgebed.controller.phases import run_phases
 from edgebed.controller.publication import publish_results
 from edgebed.controller.remote import Caller
-from edgebed.controller.status import Status
+from edgebed.controller.status import Status, remaining_s
+from edgebed.controller.steps import planned_episodes, step_of
 from edgebed.controller.teachers import Teachers
 from edgebed.controller.testbed import Testbed
+from edgebed.experiment.defaults import Defaults, filled
 from edgebed.experiment.errors import EdgebedError
 from edgebed.experiment.files import canonical, faults, write_atomically
-from edgebed.experiment.folder import SPECIFICATION, RunFolder, open_run_folder
+from edgebed.experiment.folder import SPECIFICATION, RunFolder, open_run_folder, recorded_defaults
 from edgebed.experiment.reading import load
+from edgebed.live.documents import ControllerSettings, Policies
+from edgebed.live.in_use import InUse
 from edgebed.runner.units import VERSIONS
 from edgebed.stores.artefacts import ArtefactStore
+from edgebed.stores.calls import TASK_LOG, Calls
 from edgebed.stores.task_log import TaskLogStore
 from edgebed.systems.cooperative.errors import ModelError
+from edgebed.systems.cooperative.rules import Horizon
 
 STATE = "controller.json"
 LIVE = "live.json"
 """What the live view knows of the episodes."""
 STOP_S = 30.0
 """How long an experiment that is told to stop may take to notice."""
+
+LOG_AWAY_S = 300.0
+"""How long the task log's server may be away."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +66,14 @@ class Services:
     address: str
     """Of this controller, for the nodes."""
     token: str | None = None
-    loss_s: float = LOSS_S
-    """How long a node may be silent before it counts as lost."""
+    loss_s: float | None = None
+    """How long a node may be silent before it counts as lost, where that is not what the settings say."""
+    settings: InUse[ControllerSettings] = field(default_factory=lambda: InUse(ControllerSettings))
+    """May change while it runs."""
+    policies: InUse[Policies] = field(default_factory=lambda: InUse(Policies))
+    """What an experiment that is taken gets where it leaves parameters open."""
+    calls: Calls = field(default_factory=lambda: Calls("controller"))
+    """To the task log."""
 
 
 class Running:
@@ -70,7 +84,9 @@ class Running:
         self.stop, self.asked = threading.Event(), False
         """`asked`: somebody asked for this experiment to stop, so it does not go on by itself."""
         self.status = Status(folder.experiment.rules().horizon, self.stop, folder.path / LIVE)
+        self.planned = planned_episodes(folder.experiment)
         self.testbed: Testbed | None = None
+        self.directory: Directory | None = None
         self.thread: threading.Thread | None = None
         self._version_lock = threading.Lock()
 
@@ -94,7 +110,14 @@ class Running:
         """Everything that people want to know, as JSON."""
         testbed = self.testbed
         states, lost = ([], {}) if testbed is None else (testbed.states(), testbed.lost())
-        return {**summary(self.name, self.state), **self.status.document(states, lost)}
+        found = {**summary(self.name, self.state), **self.status.document(states, lost)}
+        running, known = found["state"] == "running", found["episodesKnown"]
+        return {
+            **found,
+            "step": step_of(found["phase"], found["state"]),
+            "episodesPlanned": self.planned,
+            "remainingSeconds": remaining_s(known, self.planned, found["secondsPerEpisode"]) if running else None,
+        }
 
 
 def summary(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,38 +140,53 @@ class Experiments:
         with faults(runs):
             runs.mkdir(parents=True, exist_ok=True)
 
-    def submit(self, document: Mapping[str, Any], name: str | None = None) -> Running:
+    def submit(self, document: Mapping[str, Any], name: str | None = None, testbed: str | None = None) -> Running:
         """Starts an experiment, or goes on with it; one that runs already is left alone.
 
-        `name` is the folder's, below the folder of runs; by default metadata.name. Raises UserError with everything that is
-        wrong, Busy while another one runs, EnvironmentFault for a folder that cannot be written.
+        `name` is the folder's, below the folder of runs; by default metadata.name. `testbed` is whose nodes it plays on, by
+        default those of the controller's own. Raises UserError with everything that is wrong, Busy while another one runs
+        there, EnvironmentFault for a folder that cannot be written.
         """
+        on = testbed or self._services.directory.testbed
         metadata = document.get("metadata")
         place = name or str(metadata.get("name") if isinstance(metadata, Mapping) else None)
-        experiment = checked(document, self._runs / place)
+        path = self._runs / place
+        defaults = self._defaults(path)
+        experiment = checked(document, path, defaults)
         with self._lock:
             there = self._known.get(place)
-            if there is not None and there.state["state"] == "running" and there.folder.experiment == experiment:
+            as_run = filled(experiment, defaults)
+            if there is not None and there.state["state"] == "running" and there.folder.experiment == as_run:
                 return there
-            self._mind_others()
-            return self._start(open_run_folder(self._runs / place, experiment, VERSIONS))
+            self._mind_others(on)
+            return self._start(open_run_folder(path, experiment, VERSIONS, defaults), on)
 
-    def resume(self) -> Running | None:
-        """Goes on with the experiment that was running when the controller ended; the oldest, if there are several."""
+    def _defaults(self, path: Path) -> Defaults:
+        """Parameters of policies for what a specification leaves open: those of now, or those that the run began with."""
+        if _read(path / STATE):  # it was taken before
+            return recorded_defaults(path) or {}
+        return recorded_defaults(path) or self._services.policies.values.defaults
+
+    def resume(self) -> list[Running]:
+        """Goes on with what was running when the controller ended; of several on one testbed, with the oldest."""
         found = []
         for path in self._runs.glob(f"*/{STATE}"):
             state = _read(path)
             if state.get("state") == "running":
-                found.append((str(state.get("startedAt")), path.parent))
-        for _, folder in sorted(found):
+                found.append((str(state.get("startedAt")), path.parent, self._testbed_of(state)))
+        resumed = []
+        for _, folder, testbed in sorted(found):
             try:
                 experiment = load(folder / SPECIFICATION)
                 with self._lock:
-                    self._mind_others()
-                    return self._start(open_run_folder(folder, experiment, VERSIONS))
+                    self._mind_others(testbed)
+                    resumed.append(self._start(open_run_folder(folder, experiment, VERSIONS), testbed))
             except EdgebedError as error:  # it stays as it is, for somebody to look at
                 _log.error("experiment %s cannot go on: %s", folder.name, error)
-        return None
+        return resumed
+
+    def _testbed_of(self, state: Mapping[str, Any]) -> str:
+        return str(state.get("testbed") or self._services.directory.testbed)
 
     def all(self) -> list[dict[str, Any]]:
         """Every experiment below the folder, by name."""
@@ -160,8 +198,25 @@ class Experiments:
         running = self._known.get(name)
         if running is not None:
             return running.document()
-        state = _read(self._runs / name / STATE) if "/" not in name else {}
-        return summary(name, state) if state else None
+        folder = self.folder(name)
+        if folder is None:
+            return None
+        state = _read(folder / STATE)
+        # Of one that another controller ran, what was kept: its episodes.
+        kept = Status(Horizon.DRAIN, threading.Event(), folder / LIVE).document([], {})
+        past = {key: kept[key] for key in ("methods", "episodesKnown", "lateEpisodes", "lostTasks", "reliable")}
+        step = step_of(None, str(state["state"]))
+        return {**summary(name, state), **past, "step": step, "episodesPlanned": state.get("planned")}
+
+    def folder(self, name: str) -> Path | None:
+        """Where an experiment's files are; None when there is none of that name."""
+        path = self._runs / name
+        return path if path.parent == self._runs and _read(path / STATE) else None
+
+    def live(self) -> list[Running]:
+        """Those that run, and the last one that did; the oldest first."""
+        known = list(self._known.values())
+        return [one for one in known if one.state["state"] == "running" or one is known[-1]]
 
     @property
     def current(self) -> Running | None:
@@ -187,33 +242,39 @@ class Experiments:
             if running.thread is not None:
                 running.thread.join(STOP_S)
 
-    def _mind_others(self) -> None:
+    def _mind_others(self, testbed: str) -> None:
         for running in self._known.values():
-            if running.thread is not None and running.thread.is_alive():
+            if running.thread is not None and running.thread.is_alive() and self._testbed_of(running.state) == testbed:
                 raise Busy(
                     f"experiment {running.name} runs; wait for it, or stop it with DELETE /v1/experiments/{running.name}"
                 )
 
-    def _start(self, folder: RunFolder) -> Running:
+    def _start(self, folder: RunFolder, testbed: str) -> Running:
         state = _read(folder.path / STATE) or {
             "run": f"{folder.experiment.name}-{time.time_ns() // 10**6}",
             "version": 0,
         }
+        state["testbed"] = testbed
         running = Running(folder, state)
-        running.keep(state="running", reason=None, startedAt=_now(), endedAt=None)
+        running.keep(state="running", reason=None, startedAt=_now(), endedAt=None, planned=running.planned)
         services = self._services
+        directory = services.directory
+        running.directory = directory if testbed == directory.testbed else directory.of(testbed)
         running.testbed = Testbed(
             state["run"],
-            directory=services.directory,
+            directory=running.directory,
             caller=services.caller,
-            store=services.store,
+            store=services.calls.of("taskLog", services.store.patient(LOG_AWAY_S, running.stop), TASK_LOG),
             ingest=services.ingest,
             artefacts=services.artefacts,
             log_address=services.address,
             next_version=running.next_version,
             stop=running.stop,
             on_node_loss=folder.experiment.spec.on_node_loss,
+            settings=services.settings,
+            on_model_refused=folder.experiment.spec.on_model_refused,
             loss_s=services.loss_s,
+            log_away_s=LOG_AWAY_S,
         )
         self._known.pop(running.name, None)
         self._known[running.name] = running
@@ -227,7 +288,8 @@ class Experiments:
     def _work(self, running: Running) -> None:
         testbed, services = running.testbed, self._services
         assert testbed is not None  # started
-        teachers = Teachers(running.folder, services.directory, services.artefacts, services.token, running.stop)
+        assert running.directory is not None  # likewise
+        teachers = Teachers(running.folder, running.directory, services.artefacts, services.token, running.stop)
         try:
             run_phases(running.folder, testbed, teachers, running.status)
             running.keep(**self._publish(running), state="finished", endedAt=_now())
@@ -235,6 +297,11 @@ class Experiments:
             if running.asked:  # else the controller is stopping, and the next one goes on
                 running.keep(state="stopped", endedAt=_now())
         except (EdgebedError, ModelError) as error:
+            if running.stop.is_set():  # what it waited for did not come in time
+                _log.warning("experiment %s stops: %s", running.name, error)
+                if running.asked:
+                    running.keep(state="stopped", endedAt=_now())
+                return
             _log.error("experiment %s failed: %s", running.name, error)
             self._fail(running, str(error))
         except Exception as error:

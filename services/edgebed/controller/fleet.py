@@ -1,7 +1,7 @@
 """The nodes of one network: all asked at once, and who does not answer for long enough is lost.
 
 A call is repeated while a node does not answer, so what is asked here must bear being asked twice. A node is lost once it
-has not answered for `LOSS_S`. Being lost is not for ever: one that was started again is found, and told everything anew.
+has not answered for `loss_s`. Being lost is not for ever: one that was started again is found, and told everything anew.
 """
 
 import time
@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from edgebed.controller.remote import Remote, RemoteAway, RemoteRefused
+from edgebed.live.documents import ControllerSettings
+from edgebed.live.in_use import InUse
 
-LOSS_S = 3.0
-"""Longer than a busy machine makes a node wait for its turn; short against an experiment."""
 RETRY_S = 0.2
 THREADS = 32
 
@@ -22,12 +22,20 @@ T = TypeVar("T")
 class Fleet:
     """Nodes 0, 1, ... of a network."""
 
-    def __init__(self, nodes: Sequence[Remote], loss_s: float = LOSS_S) -> None:
+    def __init__(
+        self, nodes: Sequence[Remote], settings: InUse[ControllerSettings] | None = None, loss_s: float | None = None
+    ) -> None:
+        """`loss_s` is given where it is not to be what the settings say."""
         self.nodes = tuple(nodes)
-        self.loss_s = loss_s
+        self.settings, self._loss_s = settings or InUse(ControllerSettings), loss_s
         self.lost: dict[int, str] = {}
         """Why each lost node is taken for lost."""
         self._pool = ThreadPoolExecutor(min(THREADS, len(nodes)), thread_name_prefix="fleet")
+
+    @property
+    def loss_s(self) -> float:
+        """How long a node may be silent before it is lost; longer than a busy machine makes it wait for its turn."""
+        return self.settings.values.node_loss_seconds if self._loss_s is None else self._loss_s
 
     @property
     def there(self) -> list[int]:

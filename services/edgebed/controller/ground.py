@@ -73,7 +73,7 @@ class TestbedGround:
 
     def _play(self, order: Order, request: Request, episode: int) -> EpisodeRow:
         self._testbed.open(self.setting, self._application)
-        self._testbed.deploy(order)
+        self._testbed.deploy(order, learning=request.stream is Stream.ONLINE)
         tasks = self.setting.tasks(request.stream, range(episode, episode + 1), *request.index)
         stream = {"stream": request.stream.name.lower(), "index": list(request.index), "method": request.method}
         return self._testbed.play(tasks, request.phase, episode, {**self._about, **stream})

@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Self
 
 from edgebed.experiment.errors import EnvironmentFault
+from edgebed.stores.database import Away
 from edgebed.stores.log_writer import LogWriter
 from edgebed.systems.cooperative.lifecycle import TaskState
 from edgebed.wire.description import HotPath
@@ -74,16 +75,22 @@ class Ingest:
         """Records of the controller's own, of tasks whose node is lost."""
         self._writer.put(rows)
 
-    def flush(self, timeout_s: float) -> None:
-        """Waits until the log has everything. Raises EnvironmentFault when it does not in the time."""
-        if self._writer.flush(timeout_s):
-            return
-        if self._writer.fault is not None:
-            raise self._writer.fault
-        raise EnvironmentFault(
-            f"the task log did not take {self._writer.queued} records within {timeout_s:g} s; see whether its disk or "
-            "server is busy, and give the same command again"
-        )
+    def flush(self, timeout_s: float, away_s: float = 0.0, stop: threading.Event | None = None) -> None:
+        """Waits until the log has everything; while its server is away, for up to `away_s`, or until told to stop.
+
+        Raises EnvironmentFault when it does not in the time.
+        """
+        until = time.monotonic() + away_s
+        while not self._writer.flush(timeout_s):
+            fault = self._writer.fault
+            if isinstance(fault, Away) and time.monotonic() < until and not (stop is not None and stop.is_set()):
+                continue
+            if fault is not None:
+                raise fault
+            raise EnvironmentFault(
+                f"the task log did not take {self._writer.queued} records within {timeout_s:g} s; see whether its disk or "
+                "server is busy, and give the same command again"
+            )
 
     def _count(self, batch: pb.RecordBatch) -> int:
         """How many records of the batch are new, as far as it is known here; those that nobody waits for count as new."""

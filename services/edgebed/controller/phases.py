@@ -17,6 +17,7 @@ from edgebed.controller.testbed import Testbed
 from edgebed.experiment.fidelity import summarise
 from edgebed.experiment.folder import RunFolder
 from edgebed.experiment.inputs import read_inputs
+from edgebed.experiment.results import write_results
 from edgebed.experiment.sweep import expand
 from edgebed.runner.run import units_of
 from edgebed.runner.setting import Setting
@@ -44,9 +45,6 @@ def run_phases(folder: RunFolder, testbed: Testbed, teacher_for: TeacherFor, sta
         teacher = teacher_for(unit, setting)
         merged[unit.point].update(run_methods(unit, ground, teacher, folder.stages, status))
     testbed.close()
-    # scipy takes seconds to import, and is needed at the very end only
-    from edgebed.experiment.results import write_results
-
     status.started("report", "writing results and report", None)
     results = write_results(folder, merged, fidelity_of(folder))
     status.finished("report")

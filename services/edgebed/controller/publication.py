@@ -13,12 +13,15 @@ FIGURES = "figures"
 def publish_results(folder: RunFolder, artefacts: ArtefactStore, run: str) -> str:
     """Publishes results, report, figures and specification; returns the artefact's name. Raises as `ArtefactStore.publish`."""
     name = f"results/{run}"
-    files = {path.relative_to(folder.path).as_posix(): path.read_bytes() for path in _files(folder.path)}
+    files = {file: path.read_bytes() for file, path in files_for_people(folder.path).items()}
     artefacts.publish(name, files, {"experiment": folder.experiment.name})
     return name
 
 
-def _files(folder: Path) -> list[Path]:
+def files_for_people(folder: Path) -> dict[str, Path]:
+    """What of a run's folder is meant to be read, by its name there; logs, stages and state are not."""
     found = [folder / SPECIFICATION, folder / RESULTS, folder / REPORT, *sorted((folder / FIGURES).glob("*"))]
-    inputs = folder / "inputs"
-    return [path for path in (*found, *sorted(inputs.rglob("*"))) if path.is_file()]
+    found += sorted((folder / "inputs").rglob("*"))
+    home = folder.resolve()
+    inside = [path for path in found if path.is_file() and path.resolve().is_relative_to(home)]
+    return {path.relative_to(folder).as_posix(): path for path in inside if not path.name.startswith(".")}

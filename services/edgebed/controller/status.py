@@ -3,8 +3,10 @@
 import json
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from edgebed.controller.directory import Stopped
@@ -17,24 +19,39 @@ HISTORY = 1000
 """The latest success rates of a method that are shown."""
 LATENESS = 100_000
 """The latest slots whose lateness is kept for its quantiles."""
+PHASES = 200
+"""The latest phases that are over and still shown."""
+PACE = 21
+"""The latest episodes that say how long the next ones may take."""
+FOUND_S = 0.05
+"""An episode that took less was not played: it was in the log already."""
 
 
 class Status:
     """Of one run of an experiment. It is the runner's `Progress`, too."""
 
-    def __init__(self, horizon: Horizon, stop: threading.Event, file: Path | None = None) -> None:
+    def __init__(
+        self,
+        horizon: Horizon,
+        stop: threading.Event,
+        file: Path | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Telling progress raises Stopped once `stop` is set, so that work elsewhere is not waited for.
 
-        `file` keeps what is known of the episodes, for a controller that goes on with the run.
+        `file` keeps what is known of the episodes, for a controller that goes on with the run; `now` is in seconds.
         """
-        self._horizon, self._stop, self._file = horizon, stop, file
+        self._horizon, self._stop, self._file, self._now = horizon, stop, file, now
         self._lock = threading.Lock()
         self._stages: dict[str, dict[str, Any]] = {}
         self._episodes = {} if file is None else _read(file)
         """By phase and position, so that one that is told twice counts once."""
         self._late: list[float] = []
         self._played = 0
-        self._began = time.monotonic()
+        self._began = self._mark = now()
+        self._since: dict[str, float] = {}
+        self._over: deque[dict[str, Any]] = deque(maxlen=PHASES)
+        self._pace: deque[float] = deque(maxlen=PACE)
 
     # As Progress
 
@@ -42,6 +59,7 @@ class Status:
         """As in `Progress`."""
         with self._lock:
             self._stages[stage] = {"label": label, "done": 0.0, "total": total, "note": ""}
+            self._since[stage] = self._mark = self._now()
         self._mind_stop()
 
     def advanced(self, stage: str, amount: float, note: str = "") -> None:
@@ -56,7 +74,10 @@ class Status:
     def finished(self, stage: str) -> None:
         """As in `Progress`."""
         with self._lock:
-            self._stages.pop(stage, None)
+            found = self._stages.pop(stage, None)
+            if found is not None:
+                seconds = round(self._now() - self._since.pop(stage), 3)
+                self._over.append({"label": found["label"], "total": found["total"], "seconds": seconds})
 
     def _mind_stop(self) -> None:
         if self._stop.is_set():
@@ -73,12 +94,16 @@ class Status:
                 "method": request.method or str(row.about.get("scheduler", "")),
                 "stream": request.stream.name.lower(),
                 "rate": success_rate(result.get("counts", {}), self._horizon),
+                "counts": result.get("counts", {}),
                 "worst": max(late, default=0.0),
                 "reliable": result.get("reliable", True),
                 "lost": len(result.get("lostTasks", [])),
             }
             self._late = [*self._late[-LATENESS:], *late]
             self._played += 1
+            took_s, self._mark = self._now() - self._mark, self._now()
+            if took_s >= FOUND_S:
+                self._pace.append(took_s)
             content = canonical(self._episodes)
         if self._file is not None:
             write_atomically(self._file, content)
@@ -89,20 +114,24 @@ class Status:
             stages = [dict(stage) for stage in self._stages.values()]
             episodes = list(self._episodes.values())
             late = sorted(self._late)
-        rates: dict[str, dict[str, list[float | None]]] = {}
+            over, pace = [dict(stage) for stage in self._over], list(self._pace)
+        series: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
         for episode in episodes:
-            rates.setdefault(episode["method"], {}).setdefault(episode["stream"], []).append(episode["rate"])
+            series.setdefault(episode["method"], {}).setdefault(episode["stream"], []).append(episode)
         latest = stages[-1] if stages else None
         unreliable = sum(not episode["reliable"] for episode in episodes)
         return {
             "phase": latest["label"] if latest else None,
             "episode": {"done": latest["done"], "of": latest["total"]} if latest else None,
             "stages": stages,
+            "finishedStages": over,
             "methods": {
-                name: {stream: _series(found) for stream, found in streams.items()} for name, streams in rates.items()
+                name: {stream: _series(found) for stream, found in streams.items()} for name, streams in series.items()
             },
             "nodes": [_node(index, state, lost.get(index)) for index, state in enumerate(states)],
             "episodesPlayed": self._played,
+            "episodesKnown": len(episodes),
+            "secondsPerEpisode": round(median(pace), 3) if pace else None,
             "lostTasks": sum(episode["lost"] for episode in episodes),
             "slotLatenessSeconds": {
                 "p50": late[len(late) // 2] if late else None,
@@ -111,8 +140,13 @@ class Status:
             },
             "lateEpisodes": unreliable,
             "reliable": unreliable == 0,
-            "seconds": round(time.monotonic() - self._began, 3),
+            "seconds": round(self._now() - self._began, 3),
         }
+
+
+def remaining_s(known: int, planned: int, pace_s: float | None) -> float | None:
+    """About how long the episodes still take that are not played yet; what is learned between them comes on top."""
+    return None if pace_s is None else round(max(0, planned - known) * pace_s, 1)
 
 
 def success_rate(counts: Mapping[str, int], horizon: Horizon) -> float | None:
@@ -122,10 +156,15 @@ def success_rate(counts: Mapping[str, int], horizon: Horizon) -> float | None:
     return counts.get("succeeded", 0) / ended if ended else None
 
 
-def _series(rates: Sequence[float | None]) -> dict[str, Any]:
+def _series(episodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    rates = [episode["rate"] for episode in episodes]
+    tasks: Counter[str] = Counter()
+    for episode in episodes:
+        tasks.update(episode.get("counts", {}))  # an older controller kept none
     known = [rate for rate in rates if rate is not None]
     mean = sum(known) / len(known) if known else None
-    return {"episodes": len(rates), "successRate": mean, "history": [_rounded(rate) for rate in rates[-HISTORY:]]}
+    history = [_rounded(rate) for rate in rates[-HISTORY:]]
+    return {"episodes": len(rates), "successRate": mean, "tasks": dict(tasks), "history": history}
 
 
 _rounded: Callable[[float | None], float | None] = lambda rate: None if rate is None else round(rate, 4)  # noqa: E731

@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from edgebed.controller.directory import Directory
+from edgebed.controller.directory import Directory, pausing
 from edgebed.experiment.folder import RunFolder
 from edgebed.runner.progress import Progress
 from edgebed.runner.remote import RemoteTeacher, experiment_artefact
@@ -11,6 +11,7 @@ from edgebed.runner.setting import Setting
 from edgebed.runner.teacher import OfflineLesson, OnlineCourse, OnlineLesson, Teacher
 from edgebed.runner.units import Unit
 from edgebed.stores.artefacts import ArtefactStore
+from edgebed.stores.patience import PatientArtefacts
 
 
 class Teachers:
@@ -24,7 +25,8 @@ class Teachers:
         token: str | None,
         stop: threading.Event,
     ) -> None:
-        self._folder, self._directory, self._artefacts = folder, directory, artefacts
+        self._folder, self._directory, self._pause = folder, directory, pausing(stop)
+        self._artefacts = PatientArtefacts(artefacts, self._pause)
         self._token, self._stop = token, stop
         self._made: list[RemoteTeacher] = []
 
@@ -35,7 +37,14 @@ class Teachers:
     def make(self, unit: Unit) -> RemoteTeacher:
         """Finds the trainer. Raises EnvironmentFault when there is none."""
         address = self._directory.one("trainer", self._stop).address
-        teacher = RemoteTeacher(address, self._artefacts, self._published(unit), unit.replicate, token=self._token)
+        teacher = RemoteTeacher(
+            address,
+            self._artefacts,
+            self._published(unit),
+            unit.replicate,
+            token=self._token,
+            pause=self._pause,
+        )
         self._made.append(teacher)
         return teacher
 

@@ -8,27 +8,33 @@ An episode that the log has under (run, phase, position) need not be played agai
 goes on in the middle of a phase. One that was begun and not finished is played anew under another number.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from edgebed.controller.account import NODE_LOST, account, lost_rows, missing, reasons, result_of
-from edgebed.controller.deployment import Order, configure, deploy
-from edgebed.controller.directory import Directory
+from edgebed.controller.deployment import ModelRefused, Order, configure, deploy
+from edgebed.controller.directory import Directory, pausing
 from edgebed.controller.episode import longest_stages_s, plan_of
-from edgebed.controller.fleet import LOSS_S, Fleet
+from edgebed.controller.fleet import Fleet
 from edgebed.controller.ingest import Ingest
 from edgebed.controller.remote import Caller, Remote
 from edgebed.controller.round import Round, clear, finish_whatever
 from edgebed.controller.watch import Watch
 from edgebed.experiment.errors import EnvironmentFault
-from edgebed.experiment.specification import OnNodeLoss
+from edgebed.experiment.specification import OnModelRefused, OnNodeLoss
+from edgebed.live.documents import ControllerSettings
+from edgebed.live.in_use import InUse
 from edgebed.runner.setting import Setting
 from edgebed.stores.artefacts import ArtefactStore
+from edgebed.stores.patience import LIMIT_S, Patience, PatientArtefacts
 from edgebed.stores.task_log import EpisodeRow, TaskLogStore
 from edgebed.systems.cooperative.workload import Workload
 
 FLUSH_S = 30.0
+
+_log = logging.getLogger(__name__)
 
 
 class NodeLost(EnvironmentFault):
@@ -53,16 +59,32 @@ class Testbed:
         next_version: Callable[[], int],
         stop: threading.Event,
         on_node_loss: OnNodeLoss = "fail",
-        loss_s: float = LOSS_S,
+        on_model_refused: OnModelRefused = "fail",
+        settings: InUse[ControllerSettings] | None = None,
+        loss_s: float | None = None,
+        away_s: float = LIMIT_S,
+        log_away_s: float = 0.0,
     ) -> None:
-        """`log_address` is where nodes send records; `stop` ends what runs with Stopped."""
+        """`log_address` is where nodes send records; `stop` ends what runs with Stopped.
+
+        `settings` may change while it runs; `loss_s` is given where a node's silence is to be borne for another time. The
+        artefacts may be away for `away_s`, the task log's server for `log_away_s`.
+        """
         self.run, self.store = run, store
-        self._directory, self._caller, self._ingest, self._artefacts = directory, caller, ingest, artefacts
+        self._directory, self._caller, self._ingest = directory, caller, ingest
+        pause = pausing(stop)
+        self._artefacts = PatientArtefacts(artefacts, pause, away_s)
+        self._patience = lambda what: Patience(what, pause, away_s)
         self._log_address, self._next_version, self._stop = log_address, next_version, stop
-        self._continue, self._loss_s = on_node_loss == "continue", loss_s
+        self._continue = on_node_loss == "continue"
+        self._log_away_s = log_away_s
+        self._keep_old = on_model_refused == "keepOld"
+        self._settings, self._loss_s = settings, loss_s
         self._nodes: _Nodes | None = None
         self._order: Order | None = None
         self._version = 0
+        self._refused: str | None = None
+        """Why nodes decide with an older model than they should."""
 
     def open(self, setting: Setting, application: dict[str, Any]) -> None:
         """Nodes for the setting's network, configured, unless they are. Raises EnvironmentFault when there are not enough."""
@@ -72,12 +94,14 @@ class Testbed:
         instances = self._directory.nodes(setting.network.nodes, self._stop)
         generator = self._caller.to("task-generator", self._directory.one("task-generator", self._stop).address)
         fleet = Fleet(
-            [self._caller.to(f"node {k}, {i.name}", i.address) for k, i in enumerate(instances)], self._loss_s
+            [self._caller.to(f"node {k}, {i.name}", i.address) for k, i in enumerate(instances)],
+            self._settings,
+            self._loss_s,
         )
         self._nodes = nodes = _Nodes(setting, application, fleet, Watch(fleet), generator)
         self._order = None
         clear(fleet, generator)
-        configure(fleet, setting, application, self._log_address, self._next_version())
+        configure(fleet, setting, application, self._log_address, self._next_version(), run=self.run)
         self._check()
         nodes.watch.start()
 
@@ -88,14 +112,35 @@ class Testbed:
             self._nodes.fleet.close()
             self._nodes = None
 
-    def deploy(self, order: Order) -> int:
-        """Lets every node decide so, unless they do already; returns the version that all have acknowledged."""
-        if order != self._order:
-            version = self._next_version()
-            deploy(self._opened.fleet, order, self._artefacts, self.run, version)
-            self._check()
-            self._order, self._version = order, version
-        return self._version
+    def deploy(self, order: Order, learning: bool = False) -> int:
+        """Lets every node decide so, unless they do already; returns the version that all have acknowledged.
+
+        A model that nodes refuse raises ModelRefused. Where it is one of many while something is `learning`, and the
+        specification says so, all nodes go on with the model before it instead.
+        """
+        self._refused = None
+        before = self._order
+        if order == before:
+            return self._version
+        try:
+            return self._deploy(order)
+        except ModelRefused as error:
+            if not learning or before is None or before.actor is None:
+                raise
+            if not self._keep_old:
+                remedy = "publish it again by giving the same command again; or set spec.onModelRefused to keepOld"
+                raise ModelRefused(f"{error}; {remedy}", error.status) from error
+            self._refused = str(error)
+            _log.error("%s; all nodes go on with the model before it", error)
+            return self._deploy(before)  # some may have taken the new one
+
+    def _deploy(self, order: Order) -> int:
+        version = self._next_version()
+        self._order = None  # until all agree, nobody knows what nodes do
+        deploy(self._opened.fleet, order, self._artefacts, self.run, version, self._patience)
+        self._check()
+        self._order, self._version = order, version
+        return version
 
     def played(self, phase: str) -> dict[int, EpisodeRow]:
         """The episodes of a phase that need not be played again, by position."""
@@ -110,6 +155,8 @@ class Testbed:
         assert order is not None  # deployed
         self._bring_back()
         told = {**(about or {}), "modelVersion": self._version, "scheduler": order.kind}
+        if self._refused is not None:
+            told["modelRefused"] = self._refused
         number = self.store.register(self.run, phase, position, told)
         addresses = [node.address for node in nodes.fleet.nodes]
         with self._ingest.watch(self.run, number) as arrivals:
@@ -119,13 +166,13 @@ class Testbed:
                 longest_stages_s(tasks, nodes.setting.network),
                 lambda: self._tell_again(nodes.fleet.there),
             )
-        self._ingest.flush(FLUSH_S)
+        self._ingest.flush(FLUSH_S, self._log_away_s, self._stop)
         plan = ended.plan
         absent = missing(plan, self.store.tasks_of(self.run, number))
         lost = [task for task, reason in arrivals.reasons().items() if reason == NODE_LOST]
         if absent and self._explained(ended.emitted):
             self._ingest.put(lost_rows(plan, absent, ended.loss_s, self._version))
-            self._ingest.flush(FLUSH_S)
+            self._ingest.flush(FLUSH_S, self._log_away_s, self._stop)
             lost, absent = sorted({*lost, *absent}), []
         counts = self.store.counts(self.run, number)
         account(plan, counts, absent, reasons(ended.emitted, ended.stats))
@@ -166,9 +213,10 @@ class Testbed:
         fleet = nodes.fleet
         fleet.ask(lambda _, node: finish_whatever(node), indices)
         version = self._next_version()
-        configure(fleet, nodes.setting, nodes.application, self._log_address, version, fleet.still(indices))
+        still = fleet.still(indices)
+        configure(fleet, nodes.setting, nodes.application, self._log_address, version, still, run=self.run)
         if self._order is not None:
-            deploy(fleet, self._order, self._artefacts, self.run, self._version, fleet.still(indices))
+            deploy(fleet, self._order, self._artefacts, self.run, self._version, self._patience, fleet.still(indices))
 
     # What it shows
 

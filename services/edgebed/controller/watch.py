@@ -11,9 +11,8 @@ from typing import Any
 from edgebed.controller.fleet import Fleet
 from edgebed.controller.remote import RemoteError
 
-ROUND_S = 0.5
-"""Every node once in this time, or once in `NODE_S` times their number where that is longer."""
 NODE_S = 0.05
+"""Least time between two looks: with many nodes, a round takes longer than the settings say."""
 ANSWER_S = 1.0
 
 
@@ -22,7 +21,6 @@ class Watch:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._gap_s = max(ROUND_S / len(fleet.nodes), NODE_S)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
         self._episode: tuple[str, int] | None = None
@@ -53,7 +51,8 @@ class Watch:
 
     def _look(self) -> None:
         node = -1
-        while not self._stop.wait(self._gap_s):
+        fleet = self._fleet
+        while not self._stop.wait(max(fleet.settings.values.poll_seconds / len(fleet.nodes), NODE_S)):
             there = self._fleet.there
             if there:
                 node = next((n for n in there if n > node), there[0])

@@ -9,19 +9,22 @@ POST /v1/tasks                               hot: a task header, then the task's
 
 import hashlib
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Response
 from google.protobuf.json_format import MessageToDict
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from edgebed.edge_node.configuration import Configuration, EpisodeEnd, EpisodeStart, Model, SchedulerChoice
 from edgebed.edge_node.episode import LiveTask, NodeEpisode, Refused, payload_bytes
 from edgebed.edge_node.metrics import NodeCollector
 from edgebed.edge_node.service import EdgeNode
 from edgebed.experiment.errors import EnvironmentFault, UserError
+from edgebed.metrics import CONTENT_TYPE, page
 from edgebed.stores.artefacts import ArtefactError, ArtefactStore
+from edgebed.stores.calls import Calls
 from edgebed.systems.cooperative.actor import ActorWeights
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.wire.description import TEXT, HotPath, describe, problems
@@ -42,6 +45,10 @@ class Seat:
     taken: EdgeNode | None = None
     artefacts: ArtefactStore | None = None
     """Where models come from."""
+    state: Callable[[], dict[str, Any]] = dict
+    """What the node's process says of itself beside."""
+    calls: Calls = field(default_factory=lambda: Calls("edge-node"))
+    """To that store."""
 
     @property
     def node(self) -> EdgeNode:
@@ -54,8 +61,7 @@ def create_app(seat: Seat) -> FastAPI:
     """The control API of the node that is, or will be, seated."""
     app = FastAPI(title="edgebed edge node", version="1")
     install_problem_handlers(app)
-    registry = CollectorRegistry()
-    registry.register(NodeCollector(seat))
+    collector = NodeCollector(seat)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -65,7 +71,7 @@ def create_app(seat: Seat) -> FastAPI:
     @app.get("/metrics", response_class=Response, responses=TEXT)
     async def metrics() -> Response:
         """For Prometheus."""
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(await page(collector), media_type=CONTENT_TYPE)
 
     @app.put("/v1/configuration", responses=problems(409, 422, 503))
     async def configure(configuration: Configuration) -> dict[str, int]:
@@ -78,8 +84,8 @@ def create_app(seat: Seat) -> FastAPI:
     async def schedule(choice: SchedulerChoice) -> dict[str, int]:
         """Decide in another way from the next task on; answers the version once it is in use."""
         with refusals():
-            actor = None if choice.model is None else read_model(seat.artefacts, choice.model)
-            seat.node.schedule(choice, seat.node.policy(choice, actor))
+            model = choice.model
+            await seat.node.order(choice, None if model is None else partial(read_model, seat.artefacts, model))
         return {"version": choice.version}
 
     @app.post("/v1/episodes", responses=problems(409, 422))
@@ -102,9 +108,9 @@ def create_app(seat: Seat) -> FastAPI:
 
     @app.get("/v1/state")
     async def state() -> dict[str, Any]:
-        """Queues and scheduler, for people."""
+        """Queues, scheduler, and what is in use of the configuration, for people."""
         found: dict[str, Any] = MessageToDict(seat.node.state(), always_print_fields_with_no_presence=True)
-        return {**found, "progress": seat.node.progress()}
+        return {**found, "progress": seat.node.progress(), **seat.state()}
 
     describe(
         app,
@@ -184,7 +190,10 @@ class refusals:  # noqa: N801  # a context manager reads like a word
 
 
 def read_model(artefacts: ArtefactStore | None, model: Model) -> ActorWeights:
-    """The weights of a model, refused unless they are exactly what was announced."""
+    """The weights of a model, refused unless they are exactly what was announced.
+
+    Raises Refused and ModelError for good, EnvironmentFault while the store is away. May take seconds.
+    """
     if artefacts is None:
         raise Refused("this node has no artefact store; set EDGEBED_ARTEFACTS")
     try:

@@ -53,6 +53,8 @@ class Configuration(Document):
 
     version: Version = 1
     """Of this configuration; the node answers it when the configuration is in use."""
+    run: Annotated[str, Field(max_length=200)] = ""
+    """Of which run of an experiment, as metrics name it."""
     node: Index
     """Which node of the network this one is."""
     network: dict[str, Any]

@@ -174,6 +174,10 @@ class NodeEpisode:
         if task.number not in self._deciding:
             return
         del self._deciding[task.number]
+        if destination == self._index:
+            self._measured.local += 1
+        else:
+            self._measured.remote += 1
         now = self.now_s()
         task.decided_s, task.model_version = now, model_version
         task.probability = math.nan if probability is None else probability
@@ -251,6 +255,7 @@ class NodeEpisode:
             if link is not None:
                 link.stop()
         if self._running is not None:
+            self._measured.busy_s += self._clock.now() - self.begins - self._running[0].started_s
             self._running[1].stop()
             self._running = None
 
@@ -310,6 +315,7 @@ class NodeEpisode:
 
         def ended(end: TransferEnd) -> None:
             self._measured.sent_bytes += end.sent_bytes
+            self._measured.links[j].add(end.outcome, end.sent_bytes, end.ended - end.begun)
             if end.outcome == "lost":
                 self._lose_peer(task)
             elif fails:
@@ -346,7 +352,9 @@ class NodeEpisode:
                 return
             self._running = None
             happened = at - self.begins
-            self._tell(ExecutionEnded(task), self._instant(min(planned, happened), happened))  # work may be done early
+            done = self._instant(min(planned, happened), happened)  # work may be done early
+            self._measured.busy_s += done - now
+            self._tell(ExecutionEnded(task), done)
 
         running = self._application.start(work, busy_s, self.begins + now, ended)
         self._running = (task, running)
@@ -390,6 +398,7 @@ class NodeEpisode:
 
     def _stop_service(self, task: Task) -> None:
         if self._running is not None and self._running[0] is task:
+            self._measured.busy_s += self.core.now - task.started_s
             self._running[1].stop()
             self._running = None
             return

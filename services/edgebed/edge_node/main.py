@@ -12,10 +12,12 @@ from edgebed.edge_node.app import Seat, create_app, hot_routes
 from edgebed.edge_node.service import EdgeNode
 from edgebed.emulation.clock import Clock
 from edgebed.emulation.priority import take_priority
+from edgebed.live.documents import EdgeNodeSettings, Policies
+from edgebed.live.in_use import InUse
+from edgebed.live.member import Member, coordinator_of
 from edgebed.settings import Settings
 from edgebed.stores.artefacts import open_artefacts
 from edgebed.systems.registry import BUILT_IN, find_policy
-from edgebed.wire.heartbeat import Heartbeat
 from edgebed.wire.server import serve as serve_http
 
 PAYLOAD_BYTES = 1 << 20
@@ -48,20 +50,20 @@ async def serve(
     """Serves until `stop` is set, then drains. `sock` listens already where a parent has bound it."""
     ready = prepared or prepare()
     clock = Clock(asyncio.get_running_loop())
-    node = EdgeNode(clock, ready.payload, token=settings.token, spool=settings.spool)
+    tuning = InUse(EdgeNodeSettings)
+    member = Member(settings, "edge-node", settings.node, [tuning, InUse(Policies)], metadata={"node": settings.node})
+    node = EdgeNode(clock, ready.payload, token=settings.token, spool=settings.spool, settings=tuning)
     node.priority = take_priority()
-    ready.seat.taken, ready.seat.artefacts = node, open_artefacts(settings.artefacts)
+    ready.seat.taken, ready.seat.artefacts = node, ready.seat.calls.of_artefacts(open_artefacts(settings.artefacts))
+    ready.seat.state = member.state
     where = sock or (settings.host, settings.port)
     server = serve_http(ready.app, hot_routes(node), where, token=settings.token, open_paths=OPEN_PATHS)
     await server.start()
-    registration = None
-    if settings.controller is not None:
-        registration = Heartbeat("edge-node", settings.node, settings.advertise, settings.controller, settings.token)
+    member.join(ready.seat.calls.of_coordinator(coordinator_of(settings)))
     try:
         await stop.wait()
     finally:
-        if registration is not None:
-            await registration.stop()
+        await member.stop()
         await server.stop(DRAIN_S)
         await node.close()
         clock.close()

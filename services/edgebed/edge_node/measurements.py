@@ -2,10 +2,15 @@
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterable
+from typing import Literal
+
+from edgebed.metrics import Histogram, Sum
 
 SAMPLES = 10_000
 """The latest values of a quantity that are kept for its quantiles."""
+DELAY_EDGES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0)
+"""In deadlines: an edge at the deadline makes the share in time readable off the histogram."""
+PROBE_EDGES_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25)
 
 
 class Sample:
@@ -37,46 +42,53 @@ class Sample:
         }
 
 
-class Histogram:
-    """Counts below given edges, as Prometheus' classic histograms have them."""
+class LinkCounts:
+    """What one link of the node has carried."""
 
-    def __init__(self, edges: Iterable[float]) -> None:
-        self.edges = sorted(set(edges))
-        self.counts = [0] * (len(self.edges) + 1)
-        self.total = 0.0
+    __slots__ = ("busy_s", "cut", "lost", "sent", "sent_bytes")
 
-    def add(self, value: float) -> None:
-        """One more; an edge belongs to the bucket below it."""
-        for index, edge in enumerate(self.edges):
-            if value <= edge:
-                self.counts[index] += 1
-                break
+    def __init__(self) -> None:
+        self.sent = self.cut = self.lost = 0
+        """Transfers by how they ended."""
+        self.sent_bytes, self.busy_s = 0, 0.0
+        """Payload of all of them, and how long they took: the quotient is the measured rate."""
+
+    def add(self, outcome: Literal["sent", "cut", "lost"], sent_bytes: int, busy_s: float) -> None:
+        """One more transfer."""
+        if outcome == "sent":
+            self.sent += 1
+        elif outcome == "cut":
+            self.cut += 1
         else:
-            self.counts[-1] += 1
-        self.total += value
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """(upper edge, cumulative count) up to +Inf."""
-        running, out = 0, []
-        for edge, count in zip([*map(repr, self.edges), "+Inf"], self.counts, strict=True):
-            running += count
-            out.append((edge, float(running)))
-        return out
+            self.lost += 1
+        self.sent_bytes += sent_bytes
+        self.busy_s += busy_s
 
 
 class Measurements:
     """Of one node, since it was configured; `episode_*` since the episode began."""
 
-    def __init__(self, deadline_s: float) -> None:
+    def __init__(self, deadline_s: float, nodes: int = 0) -> None:
+        """Of a node with links to `nodes` nodes, itself counted."""
         self.tasks: Counter[str] = Counter()
         """Ended here, by status."""
         self.arrived = 0
+        self.local = self.remote = 0
+        """Decisions to execute a task here, and elsewhere."""
+        self.busy_s = 0.0
+        """How long tasks were in execution here."""
         self.sent_bytes = self.received_bytes = 0
         """Of payload."""
-        # An edge at the deadline makes the share in time readable off the histogram.
-        self.delay_s = Histogram([deadline_s * k for k in (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0)])
+        self.links = [LinkCounts() for _ in range(nodes)]
+        """By receiver."""
+        self.delay_s = Histogram(float(f"{deadline_s * k:.9g}") for k in DELAY_EDGES)
         self.probes = self.probe_bytes = self.probes_failed = 0
+        self.probe_s = Histogram(PROBE_EDGES_S)
         self.announcements = 0
+        self._before: dict[str, Sum] = {}
+        self._begin()
+
+    def _begin(self) -> None:
         self.probe_latency_s = Sample()
         self.decision_s = Sample()
         """Time of the policy's own work per decision, probes excluded."""
@@ -92,8 +104,14 @@ class Measurements:
             self.probe_bytes,
             self.probes_failed,
         )
-        self.probe_latency_s, self.decision_s = Sample(), Sample()
-        self.arrival_lateness_s, self.service_lateness_s = Sample(), Sample()
+        self._before = {name: self.sum(name) for name in ("decision_s", "arrival_lateness_s", "service_lateness_s")}
+        self._begin()
+
+    def sum(self, name: str) -> Sum:
+        """Count and sum of the samples of that name in all episodes."""
+        sample: Sample = getattr(self, name)
+        before = self._before.get(name, Sum(0, 0.0))
+        return Sum(before.count + sample.count, before.total + sample.total)
 
     def summary(self) -> dict[str, object]:
         """Of the episode, as JSON."""

@@ -12,12 +12,13 @@ from collections import deque
 from pathlib import Path
 
 from edgebed.edge_node.spool import Spool
+from edgebed.live.documents import EdgeNodeSettings
+from edgebed.live.in_use import InUse
 from edgebed.wire.client import Peer
 from edgebed.wire.errors import PeerError, PeerRefused
 from edgebed.wire.generated import testbed_pb2 as pb
 
 BATCH = 500
-INTERVAL_S = 0.1
 RETRY_S = 0.5
 TIMEOUT_S = 5.0
 IN_MEMORY = 20_000
@@ -31,12 +32,21 @@ _log = logging.getLogger(__name__)
 class Recorder:
     """The records of one node."""
 
-    def __init__(self, node: int, log: Peer | None, spool: Path | None, *, in_memory: int = IN_MEMORY) -> None:
+    def __init__(
+        self,
+        node: int,
+        log: Peer | None,
+        spool: Path | None,
+        *,
+        in_memory: int = IN_MEMORY,
+        settings: InUse[EdgeNodeSettings] | None = None,
+    ) -> None:
         """Without a log, records are counted only; without a spool folder, an outage is borne in memory.
 
         Raises OSError when the spool file cannot be read.
         """
         self._node, self._peer = node, log
+        self._settings = settings or InUse(EdgeNodeSettings)
         self._spool = None if spool is None else Spool(spool / f"node-{node}.records")
         self._in_memory, self._spool_over = in_memory, in_memory
         self._waiting: deque[pb.TaskRecord] = deque()
@@ -104,7 +114,9 @@ class Recorder:
             await self._some.wait()
             # Before Python 3.12, `wait_for` may swallow being cancelled.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(INTERVAL_S):  # what ends in the meantime travels along
+                async with asyncio.timeout(
+                    self._settings.values.record_seconds
+                ):  # what ends in the meantime travels along
                     await self._hurry.wait()
             self._some.clear()
             self._hurry.clear()

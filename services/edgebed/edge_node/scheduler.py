@@ -15,13 +15,14 @@ from google.protobuf.message import DecodeError
 from edgebed.edge_node.episode import LiveTask, NodeEpisode
 from edgebed.edge_node.measurements import Measurements
 from edgebed.edge_node.view import NodeSurroundings, NodeView
+from edgebed.live.documents import EdgeNodeSettings
+from edgebed.live.in_use import InUse
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.policy import Answers, Integers, Policy, policy_errors
 from edgebed.wire.client import Peer
 from edgebed.wire.errors import PeerError
 from edgebed.wire.generated import testbed_pb2 as pb
 
-PROBE_TIMEOUT_S = 0.25
 AWAY_BACKLOG_S = 1e9
 """What a node that does not answer is taken to have before it."""
 
@@ -29,8 +30,16 @@ AWAY_BACKLOG_S = 1e9
 class Scheduler:
     """One policy in use at one node."""
 
-    def __init__(self, policy: Policy, version: int, kind: str, peers: Sequence[Peer | None]) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        version: int,
+        kind: str,
+        peers: Sequence[Peer | None],
+        settings: InUse[EdgeNodeSettings],
+    ) -> None:
         self.policy, self.version, self.kind, self.peers = policy, version, kind, peers
+        self._settings = settings
 
     def decide_alone(
         self, around: NodeSurroundings, episode: NodeEpisode, task: LiveTask, measured: Measurements
@@ -85,12 +94,14 @@ class Scheduler:
         measured.probes += 1
         measured.probe_bytes += len(body)
         try:
-            content = await peer.post("/v1/probe", body, timeout_s=PROBE_TIMEOUT_S)
+            content = await peer.post("/v1/probe", body, timeout_s=self._settings.values.probe_timeout_seconds)
             answer = pb.ProbeAnswer.FromString(content)
         except (PeerError, DecodeError):
             measured.probes_failed += 1
             return None
-        measured.probe_latency_s.add(time.perf_counter() - begin)
+        took = time.perf_counter() - begin
+        measured.probe_latency_s.add(took)
+        measured.probe_s.add(took)
         measured.probe_bytes += len(content)
         answer.node = node
         return answer

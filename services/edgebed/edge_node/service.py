@@ -7,7 +7,7 @@ A configuration, a scheduler or an episode that is not allowed changes nothing. 
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from edgebed.emulation.applications import Application, build_application
 from edgebed.emulation.clock import Clock
 from edgebed.emulation.links import PacedLink
 from edgebed.experiment.errors import EnvironmentFault
+from edgebed.live.documents import EdgeNodeSettings
+from edgebed.live.in_use import InUse
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.lifecycle import TaskState
 from edgebed.systems.cooperative.policies.fixed import FixedDecisions
@@ -40,11 +42,18 @@ class EdgeNode:
     """The node of this process. Made on the event loop that it is to run on."""
 
     def __init__(
-        self, clock: Clock, payload: memoryview, *, token: str | None = None, spool: Path | None = None
+        self,
+        clock: Clock,
+        payload: memoryview,
+        *,
+        token: str | None = None,
+        spool: Path | None = None,
+        settings: InUse[EdgeNodeSettings] | None = None,
     ) -> None:
-        """`payload` is what transfers take their bytes from."""
+        """`payload` is what transfers take their bytes from; `settings` may change while it runs."""
         self.clock = clock
         self._payload, self._token, self._spool = payload, token, spool
+        self._settings = settings or InUse(EdgeNodeSettings)
         self.priority = "usual"
         """With which the process runs (`emulation.priority`)."""
         self.configuration: Configuration | None = None
@@ -59,6 +68,8 @@ class EdgeNode:
         self._around: NodeSurroundings | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()
+        self._orders = 0
+        """Orders and configurations that have come."""
         self.fault: str | None = None
         """What went wrong in the episode, beyond any task's luck."""
 
@@ -77,7 +88,7 @@ class EdgeNode:
             await application.prepare()
             await self._release()
             try:
-                self.recorder = Recorder(me, log, self._spool)
+                self.recorder = Recorder(me, log, self._spool, settings=self._settings)
             except OSError as error:
                 await application.close()
                 raise EnvironmentFault(f"records kept in {self._spool} cannot be read ({error}); mend that") from error
@@ -92,7 +103,7 @@ class EdgeNode:
             None if peer is None else PacedLink(self.clock, peer, "/v1/tasks", self._payload) for peer in self._peers
         ]
         self._application, self.context, self.configuration = application, context, configuration
-        self.measured = Measurements(context.workload.deadline_s.maximum)
+        self.measured = Measurements(context.workload.deadline_s.maximum, context.network.nodes)
         self.measured.new_episode()
 
     def _mind_episode(self) -> None:
@@ -105,9 +116,26 @@ class EdgeNode:
         except ValueError as error:
             raise ModelError(field, address, "give http://HOST:PORT") from error
 
+    async def order(self, choice: SchedulerChoice, fetch: Callable[[], Any] | None = None) -> None:
+        """Decide so from the next task on; `fetch` gives the weights of the choice's model.
+
+        It is called in a thread: a store may take seconds, and what this node sends and executes may not wait for it. Of
+        several orders the one that came last counts. Raises Refused for one that another order or configuration has
+        overtaken, and what `policy` and `fetch` raise; the node decides as before then.
+        """
+        self._configured()
+        self._orders += 1
+        mine = self._orders
+        actor = None if fetch is None else await asyncio.to_thread(fetch)
+        if mine != self._orders:
+            raise Refused(
+                f"scheduler {choice.version} was overtaken while its model was fetched; what came later counts"
+            )
+        self.schedule(choice, self.policy(choice, actor))
+
     def schedule(self, choice: SchedulerChoice, policy: Policy) -> None:
         """Decide with a policy, which was made for the present configuration, from the next task on."""
-        self.scheduler = Scheduler(policy, choice.version, choice.kind, self._peers)
+        self.scheduler = Scheduler(policy, choice.version, choice.kind, self._peers, self._settings)
 
     def policy(self, choice: SchedulerChoice, actor: Any = None) -> Policy:
         """The policy of a choice; `actor` are the weights of its model. Raises ModelError."""
@@ -285,6 +313,7 @@ class EdgeNode:
         for peer in self._peers:
             if peer is not None:
                 await peer.close()
+        self._orders += 1
         if self.recorder is not None:
             await self.recorder.stop()
         if self._application is not None:

@@ -7,7 +7,10 @@ node starts does not inherit it: the work of an application competes like any ot
 """
 
 import os
+from pathlib import Path
 from typing import Literal
+
+from edgebed.experiment.errors import Problem, UserError
 
 Priority = Literal["realtime", "nice", "usual"]
 
@@ -28,3 +31,21 @@ def take_priority() -> Priority:
     except (OSError, AttributeError):
         return "usual"
     return "nice"
+
+
+def give_way(niceness: int) -> None:
+    """Sets how much this process, with all its threads, gives way to others: 0 not at all, 19 to everybody.
+
+    Raises UserError where a lower niceness than the present one is not permitted.
+    """
+    threads = Path("/proc/self/task")
+    ids = [int(entry.name) for entry in threads.iterdir()] if threads.exists() else [0]  # Linux counts each by itself
+    for one in ids:
+        try:
+            os.setpriority(os.PRIO_PROCESS, one, niceness)
+        except ProcessLookupError:  # it has ended meanwhile
+            continue
+        except PermissionError as error:
+            there = os.getpriority(os.PRIO_PROCESS, one)
+            remedy = f"give {there} or more, or let the service lower it (CAP_SYS_NICE, or RLIMIT_NICE)"
+            raise UserError(Problem("niceness", f"{niceness} is not permitted below {there}", remedy)) from error

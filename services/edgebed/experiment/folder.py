@@ -4,16 +4,20 @@
     stages/                    what has been computed (`stages`)
     results.json, report.html, figures/
 
-A folder belongs to one experiment. Giving the same experiment again goes on where it stopped; another one is refused.
+A folder belongs to one experiment. Giving the same experiment again goes on where it stopped; another one is refused. Where
+parameters of policies came from outside of the specification (`defaults`), inputs/policies.json says which, and they stay.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from edgebed.experiment.defaults import Defaults, filled, needed
 from edgebed.experiment.errors import Problem, UserError
-from edgebed.experiment.files import faults, write_atomically
+from edgebed.experiment.files import canonical, faults, write_atomically
 from edgebed.experiment.inputs import file_content, read_costs
 from edgebed.experiment.parts import MeasuredWorkload, NetworkFile, WorkloadFile
 from edgebed.experiment.reading import to_yaml
@@ -23,6 +27,7 @@ from edgebed.experiment.sweep import replacing
 from edgebed.experiment.validation import validate
 
 SPECIFICATION = "experiment.yaml"
+POLICIES = "inputs/policies.json"
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,55 @@ class RunFolder:
     """Whether the experiment had been started before."""
 
 
-def open_run_folder(path: Path, experiment: Experiment, versions: Mapping[str, str] | None = None) -> RunFolder:
+def open_run_folder(
+    path: Path, experiment: Experiment, versions: Mapping[str, str] | None = None, defaults: Defaults | None = None
+) -> RunFolder:
     """Prepares `path` for the experiment, or opens it again.
 
-    Raises UserError when the folder belongs to another experiment or holds other things, EnvironmentFault when it
-    cannot be written.
+    `defaults` are for a folder in which nothing has been computed; one that has some of its own keeps those. Raises UserError
+    when the folder belongs to another experiment or holds other things, EnvironmentFault when it cannot be written.
     """
+    there = recorded_defaults(path)
+    chosen = needed(experiment, defaults or {}) if there is None else there
+    as_run, copies = _as_run(path, filled(experiment, chosen))
+    if chosen:
+        copies[POLICIES] = canonical(chosen)
+    content = to_yaml(as_run).encode()
+    marker = path / SPECIFICATION
+    resumed = marker.exists()
+    # Who opened the folder first may not have known the defaults, or not have come to write them.
+    open_yet = resumed and chosen and marker.read_bytes() == to_yaml(_as_run(path, experiment)[0]).encode()
+    if resumed and not open_yet:
+        _same(marker, content, copies)
+    else:
+        if not resumed:
+            _mind_others(path)
+        with faults(path):
+            path.mkdir(parents=True, exist_ok=True)
+            for name, data in copies.items():
+                (path / name).parent.mkdir(exist_ok=True)
+                write_atomically(path / name, data)
+        write_atomically(marker, content)
+    return RunFolder(path, as_run, StageStore(path / "stages", versions), resumed)
+
+
+def recorded_defaults(path: Path) -> dict[str, dict[str, Any]] | None:
+    """The parameters of policies that the run's specification has from outside; None where there are none."""
+    try:
+        found = json.loads((path / POLICIES).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _mind_others(path: Path) -> None:
+    if path.exists() and (not path.is_dir() or any(p.name not in ("inputs", "stages") for p in path.iterdir())):
+        found = "holds other things than a run" if path.is_dir() else "is not a folder"
+        raise UserError(Problem("", found, "give another folder with --output"), str(path))
+
+
+def _as_run(path: Path, experiment: Experiment) -> tuple[Experiment, dict[str, bytes]]:
+    """The experiment with the files it reads in the folder, and those files."""
     copies: dict[str, bytes] = {}
     as_run = experiment.without_schedule()
     spec = experiment.spec
@@ -55,23 +103,7 @@ def open_run_folder(path: Path, experiment: Experiment, versions: Mapping[str, s
     if isinstance(spec.workload, MeasuredWorkload):
         copies["inputs/costs.json"] = read_costs(experiment)[1]
         as_run = replacing(as_run, "workload.application.costs", "inputs/costs.json")
-    as_run = _with_models(as_run, experiment.folder, copies).located(path)
-    content = to_yaml(as_run).encode()
-    marker = path / SPECIFICATION
-    resumed = marker.exists()
-    if resumed:
-        _same(marker, content, copies)
-    else:
-        if path.exists() and (not path.is_dir() or any(p.name not in ("inputs", "stages") for p in path.iterdir())):
-            found = "holds other things than a run" if path.is_dir() else "is not a folder"
-            raise UserError(Problem("", found, "give another folder with --output"), str(path))
-        with faults(path):
-            path.mkdir(parents=True, exist_ok=True)
-            for name, data in copies.items():
-                (path / name).parent.mkdir(exist_ok=True)
-                write_atomically(path / name, data)
-        write_atomically(marker, content)
-    return RunFolder(path, as_run, StageStore(path / "stages", versions), resumed)
+    return _with_models(as_run, experiment.folder, copies).located(path), copies
 
 
 def _with_models(experiment: Experiment, folder: Path, copies: dict[str, bytes]) -> Experiment:

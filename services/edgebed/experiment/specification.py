@@ -35,6 +35,7 @@ from edgebed.systems.cooperative.workload import WorkloadModel
 API_VERSION = "edgebed.dev/v1alpha1"
 Backend = Literal["simulator", "processes", "kubernetes"]
 OnNodeLoss = Literal["fail", "continue"]
+OnModelRefused = Literal["fail", "keepOld"]
 ScheduleSeconds = Annotated[int, Field(ge=1, le=2**31 - 1), Unit("s")]
 SCHEDULE = ("suspend", "ttlSecondsAfterFinished", "startDeadlineSeconds", "activeDeadlineSeconds")
 """What says how a cluster goes about an experiment, not what the experiment is: two that differ in nothing else are one."""
@@ -83,6 +84,8 @@ class Spec(Document):
     """On which episodes."""
     on_node_loss: OnNodeLoss = "fail"
     """When a real node goes away: stop the experiment, or go on with its tasks failed; the simulator loses no node."""
+    on_model_refused: OnModelRefused = "fail"
+    """When nodes refuse a damaged or foreign model in online learning: stop, or go on with the one before; else stop always."""
     sweep: Sweep | None = None
     """Repeat all of it for several values of one field."""
     suspend: bool = False

@@ -5,7 +5,8 @@ from typing import Any
 
 from edgebed.experiment.errors import Problem, UserError, did_you_mean
 from edgebed.experiment.specification import SCHEDULE, Experiment
-from edgebed.experiment.validation import fields_at, validate
+from edgebed.experiment.validation import validate
+from edgebed.experiment.words import fields_at
 from edgebed.experiment.yaml_lines import Reading, dotted
 
 NOT_SWEPT = ("sweep", "methods", *SCHEDULE)
@@ -78,7 +79,11 @@ def _field_problem(experiment: Experiment, field: str) -> Problem | None:
             "spec.sweep.field", f"{field!r} cannot be swept", "give a field of network, workload, rules or mask"
         )
     for depth, part in enumerate(parts):
-        known = fields_at(("spec", *parts[:depth])) if not isinstance(here, Mapping) or part not in here else [part]
+        known = (
+            fields_at(Experiment, ("spec", *parts[:depth]))
+            if not isinstance(here, Mapping) or part not in here
+            else [part]
+        )
         if part not in known:
             remedy = did_you_mean(part, [k for k in known if depth or k not in NOT_SWEPT])
             return Problem(

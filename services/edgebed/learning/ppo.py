@@ -109,8 +109,9 @@ class Ppo:
         """Learn from episodes that the present actor acted, and measure how.
 
         `reward`: mean outcome of a task; `valueError`: the critic's mean squared error before it learns from the batch;
-        `entropy`: of the actor that acted; `divergence`: how far it moved from there, the mean of rho - 1 - log rho;
-        `clipped`: share of decisions whose rho left the clip.
+        `advantage` and `advantageDeviation`: mean and standard deviation of A over decisions, before it is normalised;
+        `policyLoss`: the mean clipped objective over all steps, negative; `entropy`: of the actor that acted; `divergence`: how
+        far it moved from there, the mean of rho - 1 - log rho; `clipped`: share of decisions whose rho left the clip.
         """
         s, t, n = self.settings, transitions, transitions.agents
         task = t.has_task.reshape(-1)
@@ -143,6 +144,7 @@ class Ppo:
                 self._step_critic(*(torch.index_select(column, 0, index) for column in (dynamic, agent, goal)))
             goal, advantage = self._judge(t, reward, table, dynamic, agent, place)
         advantage = advantage[:busy]
+        mean_advantage, deviation = float(advantage.mean()), float(advantage.std(correction=0))
         advantage = (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8)
 
         # The old probabilities.
@@ -156,15 +158,15 @@ class Ppo:
             entropy -= float((pi * log_pi).sum())
 
         # Epochs of minibatches; the actor learns from the rows of each that have a task.
-        divergence = clipped = 0.0
+        divergence = clipped = loss = 0.0
         for _ in range(s.epochs):
             for part in self._minibatches(len(place)):
                 index = self._tensor(part[part < busy])
                 x, who = torch.index_select(dynamic, 0, index), torch.index_select(agent, 0, index)
                 if len(index):
                     columns = (penalty, action, old, advantage)
-                    moved, left = self._step_actor(x, who, *(torch.index_select(c, 0, index) for c in columns))
-                    divergence, clipped = divergence + moved, clipped + left
+                    moved, left, lost = self._step_actor(x, who, *(torch.index_select(c, 0, index) for c in columns))
+                    divergence, clipped, loss = divergence + moved, clipped + left, loss + lost
                 if len(index) < len(part):
                     index = self._tensor(part)
                     x, who = torch.index_select(dynamic, 0, index), torch.index_select(agent, 0, index)
@@ -174,6 +176,9 @@ class Ppo:
         return {
             "reward": float(t.own_reward.sum() / busy),
             "valueError": value_error,
+            "advantage": mean_advantage,
+            "advantageDeviation": deviation,
+            "policyLoss": loss / decisions,
             "entropy": entropy / busy,
             "divergence": divergence / decisions,
             "clipped": clipped / decisions,
@@ -248,8 +253,8 @@ class Ppo:
 
     def _step_actor(
         self, dynamic: Tensor, agent: Tensor, penalty: Tensor, action: Tensor, old: Tensor, advantage: Tensor
-    ) -> tuple[float, float]:
-        """One step of the clipped objective; sums over the rows of rho - 1 - log rho, and of leaving the clip."""
+    ) -> tuple[float, float, float]:
+        """One step of the clipped objective; sums over the rows of rho - 1 - log rho, of leaving the clip, and of the loss."""
         s, n, m = self.settings, self.agents, len(dynamic)
         h1, h2, d1, d2 = self._buffers(m)
         self.actor.forward(self.actor.fold(self._static), dynamic, agent, h1, h2)
@@ -269,7 +274,8 @@ class Ppo:
         torch.mm(d_logits, self.actor.weight2[:, :n].t(), out=d2)
         self.actor.backward(self._actor, self._static, dynamic, agent, h1, h2, d1, d2)
         self.actor_adam.step(self._actor.flat)
-        return float((rho - 1 - log_rho).sum()), float(((rho - 1).abs() > s.clip).sum())
+        gain = torch.minimum(advantage * rho, advantage * rho.clamp(1 - s.clip, 1 + s.clip))
+        return float((rho - 1 - log_rho).sum()), float(((rho - 1).abs() > s.clip).sum()), -float(gain.sum())
 
     def _step_critic(self, dynamic: Tensor, agent: Tensor, goal: Tensor) -> None:
         """One step towards the returns."""

@@ -7,4 +7,5 @@ what a service does (its own room).
     family    the zygote's handle: start and watch services, end them all
     run       an experiment on a family
     replay    a case on a family
+    doctor    whether the stores, and this machine, are fit for it
 """

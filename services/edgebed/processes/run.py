@@ -7,6 +7,8 @@ printed. So the same command goes on where an interrupted run stopped. A control
 again and goes on; a node is, where the specification says `onNodeLoss: continue`.
 """
 
+import re
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -23,8 +25,10 @@ from edgebed.experiment.results import RESULTS, read_results
 from edgebed.experiment.specification import Experiment
 from edgebed.experiment.sweep import expand
 from edgebed.experiment.validation import check_backend
+from edgebed.processes.doctor import check_stores
 from edgebed.processes.family import Family
 from edgebed.runner.units import VERSIONS
+from edgebed.settings import EMBEDDED, reads
 
 POLL_S = 0.5
 RESTARTS = 3
@@ -49,6 +53,7 @@ def run_on_processes(
     find_application(experiment.spec.workload.application.kind).check()  # a missing program, before anything starts
     for _, point in expand(experiment):
         check_profiles(point)
+    check_stores(settings or {})
     folder = open_run_folder(output, experiment, VERSIONS)
     if (output / RESULTS).exists():
         return read_results(output)
@@ -80,6 +85,8 @@ class _Services:
             "EDGEBED_TASK_LOG": f"sqlite:///{self._place / 'tasks.db'}",
             **self._settings,
         }
+        if home.get("EDGEBED_COORDINATION", EMBEDDED) != EMBEDDED:  # where others may have services, too
+            home["EDGEBED_TESTBED"] = f"{_word(self._folder.path.resolve().name)}-{secrets.token_hex(3)}"
         runs = {"EDGEBED_RUNS": str(self._folder.path.resolve().parent)}
         self._address = self._start("controller", "controller", {**home, **runs}, port)
         registered = {**home, "EDGEBED_CONTROLLER": self._address}
@@ -142,8 +149,16 @@ class _Services:
             self._family.start(name, service, environment)
 
     def _start(self, name: str, service: str, environment: dict[str, str], port: int = 0) -> str:
-        self._kinds[name] = (service, environment)
-        return self._family.start(name, service, environment, port).address
+        own = {
+            name: value for name, value in environment.items() if reads(service, name)
+        }  # no password where none is needed
+        self._kinds[name] = (service, own)
+        return self._family.start(name, service, own, port).address
+
+
+def _word(name: str) -> str:
+    """A name of letters, digits and -, at most 50."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name)[:50].strip("-") or "run"
 
 
 def nodes_of(experiment: Experiment) -> int:

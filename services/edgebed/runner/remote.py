@@ -10,6 +10,7 @@ started again goes on at its checkpoint: a job is known by its content, so it is
 import contextlib
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,17 @@ class RemoteTeacher:
     device = "cpu"
 
     def __init__(
-        self, address: str, artefacts: ArtefactStore, experiment: str, replicate: int, *, token: str | None = None
+        self,
+        address: str,
+        artefacts: ArtefactStore,
+        experiment: str,
+        replicate: int,
+        *,
+        token: str | None = None,
+        pause: Callable[[float], object] = time.sleep,
     ) -> None:
-        """`experiment` is an artefact of `experiment_artefact`."""
-        self.address, self.artefacts = address, artefacts
+        """`experiment` is an artefact of `experiment_artefact`; `pause` waits, and raises to end a wait for the trainer."""
+        self.address, self.artefacts, self._pause = address, artefacts, pause
         self._setting = {"experiment": experiment, "replicate": replicate}
         self.prefix = f"{experiment.rpartition('/')[0]}/learning/{replicate}"
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -80,7 +88,7 @@ class RemoteTeacher:
         job = self._call("POST", "/v1/jobs", request)
         try:
             while job["state"] in ("waiting", "running"):
-                time.sleep(poll)
+                self._pause(poll)
                 poll = min(SLOW_POLL_S, 1.2 * poll)
                 job = self._call("GET", f"/v1/jobs/{job['job']}", None, again=request)
                 if progress is not None and job["done"] > done:
@@ -118,7 +126,7 @@ class RemoteTeacher:
                 if time.monotonic() > until:
                     remedy = "start it, or mend its address, and give the same command again"
                     raise EnvironmentFault(f"trainer {self.address}: away ({error}); {remedy}") from error
-                time.sleep(SLOW_POLL_S)
+                self._pause(SLOW_POLL_S)
                 continue
             if answer.status_code == 404 and again is not None:
                 return self._call("POST", "/v1/jobs", again)

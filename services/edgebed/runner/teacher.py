@@ -4,6 +4,7 @@ The phases (`stages`) hand a teacher logs and settings, and get models. `LocalTe
 the trainer is a service of its own (`remote`), which runs this very class.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +24,9 @@ UPDATES_AT_ONCE = 50
 """Progress is told after so many offline updates; a checkpoint is kept every CHECKPOINT_UPDATES."""
 
 CHECKPOINT_UPDATES = 1000
+
+Measured = Callable[[int, Mapping[str, float]], None]
+"""Told the number of updates, and measurements by their names in `learning`."""
 
 ACTOR = "actor.safetensors"
 """Name of the model in a stage of learning."""
@@ -86,8 +90,9 @@ class Teacher(Protocol):
 class LocalTeacher:
     """Learns in this process."""
 
-    def __init__(self, setting: Setting, device: str = "cpu") -> None:
-        self.setting, self.device = setting, device
+    def __init__(self, setting: Setting, device: str = "cpu", measured: Measured | None = None) -> None:
+        """`measured` is told, after every UPDATES_AT_ONCE offline updates, what the last of them has measured."""
+        self.setting, self.device, self._measured = setting, device, measured
 
     def offline(self, lesson: OfflineLesson, log: Path, folder: Path, unfinished: Path, progress: Progress) -> None:
         """As in `Teacher`."""
@@ -107,6 +112,8 @@ class LocalTeacher:
         while learner.updates < lesson.updates:
             count = min(UPDATES_AT_ONCE, lesson.updates - learner.updates)
             learner.train(count)
+            if self._measured is not None:
+                self._measured(learner.updates, learner.measured)
             progress.advanced(lesson.label, count)
             if learner.updates % CHECKPOINT_UPDATES == 0 and learner.updates < lesson.updates:
                 save_checkpoint(unfinished, learner, meaning)

@@ -12,6 +12,8 @@ checksum in their names, so whoever opened the old one can still read it, and a 
 import hashlib
 import json
 import re
+import secrets
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,6 +35,10 @@ _FILE = _NAME
 
 class ArtefactError(EnvironmentFault):
     """An artefact that is not there, damaged, or of a format that is not known."""
+
+
+class StoreAway(EnvironmentFault):
+    """A store that does not answer, or cannot do its work at present; the same call may be made again, see `patience`."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,10 @@ class ArtefactStore(ABC):
     def names(self, prefix: str = "") -> list[str]:
         """Names of the artefacts that begin with `prefix`, sorted."""
 
+    @abstractmethod
+    def probe(self) -> str:
+        """Writes, reads and deletes something; says in a sentence what was found. Raises EnvironmentFault, with the remedy."""
+
 
 class LocalArtefacts(ArtefactStore):
     """Artefacts below a folder, each in the folder of its name."""
@@ -131,6 +141,18 @@ class LocalArtefacts(ArtefactStore):
         """As in `ArtefactStore`."""
         found = (path.parent.relative_to(self._folder).as_posix() for path in self._folder.rglob(MANIFEST))
         return sorted(name for name in found if name.startswith(prefix))
+
+    def probe(self) -> str:
+        """As in `ArtefactStore`."""
+        path, content = self._folder / f".probe-{secrets.token_hex(8)}", secrets.token_bytes(1024)
+        disk.write(path, content, SETTING)
+        with disk.faults(self._folder, SETTING):
+            same = path.read_bytes() == content
+            path.unlink()
+            free = shutil.disk_usage(self._folder).free
+        if not same:
+            raise EnvironmentFault(f"{self._folder}: what was written is read as something else; check its disk")
+        return f"folder {self._folder}: written, read and deleted; {free / 1e9:.1f} GB left"
 
     def _place(self, name: str) -> Path:
         return self._folder / checked_name(name)
@@ -178,9 +200,14 @@ def parsed(name: str, text: bytes, where: str, load: Callable[[str], bytes]) -> 
     raise ArtefactError(f"{where} is damaged (its digest is another); publish the artefact again")
 
 
+def is_name(text: str) -> bool:
+    """Whether an artefact may be called so."""
+    return _NAME.match(text) is not None and MANIFEST not in text.split("/")
+
+
 def checked_name(name: str) -> str:
     """The name of an artefact. Raises UserError for what is none."""
-    if not _NAME.match(name) or MANIFEST in name.split("/"):
+    if not is_name(name):
         remedy = "give letters, digits, . _ + -, and / between parts of at most 100"
         raise UserError(Problem("artefact", f"{name!r} is not a name", remedy))
     return name
@@ -193,9 +220,18 @@ def stored_as(file: str, digest: str) -> str:
 
 
 def open_artefacts(url: str) -> ArtefactStore:
-    """The store of a URL such as file:artefacts or file:/var/lib/edgebed. Raises UserError for another kind."""
+    """The store of a URL: file:FOLDER, or webhdfs://USER@NAMENODE:9870/FOLDER. Raises UserError for another kind."""
     kind, _, rest = url.partition(":")
+    if kind == "webhdfs":
+        try:
+            from edgebed.stores.hdfs_artefacts import HdfsArtefacts  # needs what only those install who use it
+        except ModuleNotFoundError as error:
+            remedy = "install edgebed[hdfs] (pip install 'edgebed[hdfs]')"
+            raise UserError(Problem(SETTING, f"HDFS needs the package {error.name}", remedy)) from error
+        return HdfsArtefacts(url)
     folder = rest.removeprefix("//")
     if kind != "file" or not folder:
-        raise UserError(Problem(SETTING, f"{url!r} is not allowed", "give file:FOLDER"))
+        shown = url.rpartition("@")[2] if "@" in url else url
+        remedy = "give file:FOLDER, or webhdfs://USER@NAMENODE:9870/FOLDER"
+        raise UserError(Problem(SETTING, f"{shown!r} is not allowed", remedy))
     return LocalArtefacts(Path(folder))

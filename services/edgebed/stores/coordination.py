@@ -5,9 +5,8 @@
     coordinator.publish("trainer", text); coordinator.get("trainer")
     watch = coordinator.watch("trainer", put_in_use); watch.close()
 
-`EmbeddedCoordinator` is the controller's own, in memory, and is told the time. `HttpCoordinator` is how other services reach
-it: PUT, DELETE /v1/registry/SERVICE/NAME, GET /v1/registry/SERVICE, PUT /v1/configuration/KEY, and GET of that, which with
-?after=VERSION&waitSeconds=S is answered when the version is another or the time is over.
+`EmbeddedCoordinator` is the controller's own, in memory, and is told the time; `http_coordinator` is how other services reach
+it. `nacos` does the same with servers of Nacos, which every service reaches by itself. `open_coordinator` chooses.
 """
 
 import logging
@@ -17,26 +16,20 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-import httpx
+from edgebed.experiment.errors import Problem, UserError
 
-from edgebed.experiment.errors import EnvironmentFault, Problem, UserError
+if TYPE_CHECKING:
+    from edgebed.stores.nacos import NacosCoordinator
 
 HEARTBEAT_S = 1.0
 EXPIRY_S = 5.0
 """An instance that was not heard of for so long is gone."""
-POLL_S = 20.0
-"""Longest wait of one request for a configuration."""
-WATCH_S = 5.0
-"""The same for a watch: so long its thread may live on after it was closed."""
-RETRY_S = 0.5
-"""Between attempts while the controller is away."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}\Z")
 _log = logging.getLogger(__name__)
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -71,19 +64,31 @@ class Coordinator(ABC):
 
     @abstractmethod
     def register(self, service: str, name: str, address: str, metadata: Mapping[str, str]) -> None:
-        """Enters an instance, or says that it is still there; to be repeated every HEARTBEAT_S."""
+        """Enters an instance, or says that it is still there; to be repeated every HEARTBEAT_S.
+
+        Of processes that give the same name, the one that came last has it. What was registered stays so while this process
+        repeats it, or lives, whichever the coordinator hears of.
+        """
 
     @abstractmethod
     def deregister(self, service: str, name: str) -> None:
-        """Removes an instance; nothing happens when it is not there."""
+        """Removes an instance that this process registered; nothing happens when it is not there."""
 
     @abstractmethod
     def instances(self, service: str) -> list[Instance]:
-        """Those heard of within EXPIRY_S, by name."""
+        """Those heard of within about EXPIRY_S, by name; as last known, where the coordinator remembers while it is away."""
+
+    def age_s(self, service: str) -> float:
+        """Seconds since `instances` of this service were last known to be so; infinite when they never were."""
+        return 0.0  # asked each time
 
     @abstractmethod
     def publish(self, key: str, text: str) -> Entry:
-        """Sets a configuration; unchanged text keeps its version."""
+        """Sets a configuration, and returns what is there then; unchanged text keeps its version.
+
+        Who read a version and publishes thereupon gets a higher one. Where several publish at once, what is returned may be
+        another's text already.
+        """
 
     @abstractmethod
     def get(self, key: str, after: int = 0, wait_s: float = 0.0) -> Entry | None:
@@ -96,6 +101,9 @@ class Coordinator(ABC):
         Of changes in quick succession some may be left out, never the last.
         """
 
+    def close(self) -> None:  # noqa: B027  # most hold nothing
+        """Ends the watches, and leaves the registry where this process's life is what keeps it there."""
+
 
 class EmbeddedCoordinator(Coordinator):
     """In memory; safe to use from several threads."""
@@ -106,23 +114,23 @@ class EmbeddedCoordinator(Coordinator):
         self._version = first_version - 1
         self._instances: dict[tuple[str, str], tuple[Instance, float]] = {}
         self._entries: dict[str, Entry] = {}
-        self._watches: list[_Watch] = []
+        self._watches: list[Telling] = []
         self._changed = threading.Condition()
 
     def register(self, service: str, name: str, address: str, metadata: Mapping[str, str]) -> None:
         """As in `Coordinator`."""
-        instance = Instance(_checked(service), _checked(name), address, dict(metadata))
+        instance = Instance(checked(service), checked(name), address, dict(metadata))
         with self._changed:
             self._instances[service, name] = (instance, self._now())
 
     def deregister(self, service: str, name: str) -> None:
         """As in `Coordinator`."""
         with self._changed:
-            self._instances.pop((_checked(service), _checked(name)), None)
+            self._instances.pop((checked(service), checked(name)), None)
 
     def instances(self, service: str) -> list[Instance]:
         """As in `Coordinator`."""
-        _checked(service)
+        checked(service)
         with self._changed:
             since = self._now() - EXPIRY_S
             self._instances = {key: found for key, found in self._instances.items() if found[1] > since}
@@ -131,7 +139,7 @@ class EmbeddedCoordinator(Coordinator):
 
     def publish(self, key: str, text: str) -> Entry:
         """As in `Coordinator`."""
-        _checked(key)
+        checked(key)
         with self._changed:
             there = self._entries.get(key)
             if there is not None and there.text == text:
@@ -147,7 +155,7 @@ class EmbeddedCoordinator(Coordinator):
 
     def get(self, key: str, after: int = 0, wait_s: float = 0.0) -> Entry | None:
         """As in `Coordinator`."""
-        _checked(key)
+        checked(key)
 
         def other() -> Entry | None:
             entry = self._entries.get(key)
@@ -159,27 +167,28 @@ class EmbeddedCoordinator(Coordinator):
 
     def watch(self, key: str, told: Callable[[Entry], None]) -> Watch:
         """As in `Coordinator`: in this thread what is there, then in the publisher's, which it should not hold up."""
-        watch = _Watch(_checked(key), told, self._forget)
+        watch = Telling(checked(key), told, self._forget)
         with self._changed:
             self._watches.append(watch)
         watch.tell(lambda: self._entries.get(key))
         return watch
 
-    def _forget(self, watch: "_Watch") -> None:
+    def _forget(self, watch: "Telling") -> None:
         with self._changed:
             self._watches.remove(watch)
 
 
-class _Watch:
+class Telling:
     """Passes entries on, one at a time and each version once, until it is closed."""
 
-    def __init__(self, key: str, told: Callable[[Entry], None], forget: Callable[["_Watch"], None]) -> None:
+    def __init__(self, key: str, told: Callable[[Entry], None], forget: Callable[["Telling"], None]) -> None:
         self.key = key
         self._told, self._forget = told, forget
         self._latest, self._open = 0, True
         self._lock = threading.RLock()  # who is told may close, or publish
 
     def tell(self, current: Callable[[], Entry | None]) -> None:
+        """Passes on what `current` gives then, unless it was told last, or there is none."""
         with self._lock:
             entry = current()
             if not self._open or entry is None or entry.version == self._latest:
@@ -191,140 +200,32 @@ class _Watch:
                 _log.exception("configuration %s, version %s, was not put in use", entry.key, entry.version)
 
     def close(self) -> None:
+        """As in `Watch`."""
         with self._lock:
             was_open, self._open = self._open, False
         if was_open:
             self._forget(self)
 
 
-class HttpCoordinator(Coordinator):
-    """The controller's coordinator over HTTP. Safe to use from several threads. Raises EnvironmentFault while it is away."""
-
-    def __init__(self, address: str, *, token: str | None = None, timeout_s: float = 5.0) -> None:
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._address, self._token, self._timeout_s = address.rstrip("/"), token, timeout_s
-        # Certificates cost a quarter of a second to load, and plain HTTP needs none; proxies are not for a cluster's inside.
-        verify = address.startswith("https:")
-        self._client = httpx.Client(headers=headers, timeout=timeout_s, trust_env=False, verify=verify)
-        self._watches: list[_Poll] = []
-
-    def register(self, service: str, name: str, address: str, metadata: Mapping[str, str]) -> None:
-        """As in `Coordinator`."""
-        body = {"address": address, "metadata": dict(metadata)}
-        self._ask(_nothing, "PUT", f"/v1/registry/{_checked(service)}/{_checked(name)}", json=body)
-
-    def deregister(self, service: str, name: str) -> None:
-        """As in `Coordinator`."""
-        self._ask(_nothing, "DELETE", f"/v1/registry/{_checked(service)}/{_checked(name)}")
-
-    def instances(self, service: str) -> list[Instance]:
-        """As in `Coordinator`."""
-
-        def read(found: Any) -> list[Instance]:
-            return [Instance(service, i["name"], i["address"], i["metadata"]) for i in found["instances"]]
-
-        return self._ask(read, "GET", f"/v1/registry/{_checked(service)}")
-
-    def publish(self, key: str, text: str) -> Entry:
-        """As in `Coordinator`."""
-        return self._ask(_entry, "PUT", f"/v1/configuration/{_checked(key)}", json={"text": text})
-
-    def get(self, key: str, after: int = 0, wait_s: float = 0.0) -> Entry | None:
-        """As in `Coordinator`."""
-        path, until = f"/v1/configuration/{_checked(key)}", time.monotonic() + wait_s
-        while True:
-            begin = time.monotonic()
-            wait = min(POLL_S, max(0.0, until - begin))
-            found = self._ask(_found, "GET", path, params={"after": after, "waitSeconds": wait}, wait_s=wait)
-            left = until - time.monotonic()
-            if found is not None or left <= 0:
-                return found
-            # Whoever answers before the time is not asked more often for that.
-            time.sleep(max(0.0, min(left, begin + min(wait, RETRY_S) - time.monotonic())))
-
-    def watch(self, key: str, told: Callable[[Entry], None]) -> Watch:
-        """As in `Coordinator`: in a thread of its own, which bears that the controller is away for a while."""
-        _checked(key)
-        watch = _Poll(HttpCoordinator(self._address, token=self._token, timeout_s=self._timeout_s), key, told)
-        self._watches.append(watch)
-        return watch
-
-    def close(self) -> None:
-        """Closes its watches and connections. No other thread may be asking."""
-        for watch in self._watches:
-            watch.close()
-        self._client.close()
-
-    def _ask(
-        self, read: Callable[[Any], Answer], method: str, path: str, wait_s: float = 0.0, **arguments: Any
-    ) -> Answer:
-        """What `read` makes of the JSON of an answer, which is None for 204."""
-        url = f"{self._address}{path}"
-        try:
-            answer = self._client.request(method, url, timeout=self._timeout_s + wait_s, **arguments)
-            if answer.status_code in (200, 204):
-                return read(None if answer.status_code == 204 else answer.json())
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            remedy = "start the controller, or mend EDGEBED_CONTROLLER"
-            raise EnvironmentFault(f"{url} does not answer ({error or type(error).__name__}); {remedy}") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise EnvironmentFault(
-                f"{url} answers something else than a controller; mend EDGEBED_CONTROLLER"
-            ) from error
-        remedy = "set the same EDGEBED_TOKEN here and there" if answer.status_code == 401 else "mend EDGEBED_CONTROLLER"
-        raise EnvironmentFault(f"{url} answers {answer.status_code} ({answer.text[:200]}); {remedy}")
-
-
-class _Poll:
-    """Asks again and again for the next version of an entry, with a client that its thread closes: none is closed in use."""
-
-    def __init__(self, coordinator: HttpCoordinator, key: str, told: Callable[[Entry], None]) -> None:
-        self._coordinator, self._key = coordinator, key
-        self._closed = threading.Event()
-        self._watch = _Watch(key, told, lambda _: self._closed.set())
-        threading.Thread(target=self._serve, name=f"watch {key}", daemon=True).start()
-
-    def close(self) -> None:
-        self._watch.close()  # the thread ends with its request, at most WATCH_S later, and tells nobody
-
-    def _serve(self) -> None:
-        try:
-            self._run()
-        finally:
-            self._coordinator.close()
-
-    def _run(self) -> None:
-        after, heard = 0, True
-        while not self._closed.is_set():
-            try:
-                entry = self._coordinator.get(self._key, after, WATCH_S)
-            except EnvironmentFault as error:
-                if heard and not self._closed.is_set():
-                    _log.warning("configuration %s stays as it is: %s", self._key, error)
-                heard = False
-                self._closed.wait(RETRY_S)
-                continue
-            heard = True
-            if entry is not None:
-                after = entry.version
-                self._watch.tell(partial(Entry, entry.key, entry.text, entry.version))
-
-
-def _entry(found: Any) -> Entry:
-    return Entry(str(found["key"]), str(found["text"]), int(found["version"]))
-
-
-def _found(found: Any) -> Entry | None:
-    return None if found is None else _entry(found)
-
-
-def _nothing(_: Any) -> None:
-    return None
-
-
-def _checked(name: str) -> str:
+def checked(name: str) -> str:
+    """The name; UserError where it is none."""
     if not _NAME.match(name):
         raise UserError(
             Problem("coordinator", f"{name!r} is not a name", "give letters, digits and . _ : -, at most 200")
         )
     return name
+
+
+def open_coordinator(
+    url: str, user: str | None, password: str | None, folder: Path, *, light: bool = False
+) -> "NacosCoordinator":
+    """Nacos as `nacos://HOST:PORT,HOST:PORT/NAMESPACE` names it; nothing is asked of it yet. See `NacosCoordinator`.
+
+    UserError for another URL, and where Nacos's client is not installed.
+    """
+    # Here, because a process without Nacos should not load it.
+    from edgebed.stores.nacos import NacosCoordinator
+    from edgebed.stores.nacos_url import read_nacos_url
+
+    servers, namespace = read_nacos_url(url)
+    return NacosCoordinator(servers, namespace, user=user, password=password, folder=folder, light=light)

@@ -60,6 +60,15 @@ def check_parameters(name: str, parameters: Mapping[str, Any]) -> type[Policy]:
 
     Raises ModelError like `find_policy`, and for a parameter that the policy does not have or that it lacks.
     """
+    kind, known = check_names(name, parameters)
+    for p in known.values():
+        if p.default is p.empty and p.name not in parameters:
+            raise ModelError(f"policy {name}: {p.name}", "missing", f"write {{kind: {name}, {p.name}: ...}}")
+    return kind
+
+
+def check_names(name: str, parameters: Mapping[str, Any]) -> tuple[type[Policy], Mapping[str, inspect.Parameter]]:
+    """The class of a policy and what it can be given. Raises ModelError for a parameter that it does not have."""
     kind = find_policy(name)
     accepted = list(inspect.signature(kind).parameters.values())[1:]  # the first is the context
     open_ended = any(p.kind is p.VAR_KEYWORD for p in accepted)
@@ -70,10 +79,7 @@ def check_parameters(name: str, parameters: Mapping[str, Any]) -> type[Policy]:
             hint = f"did you mean {near[0]}? " if near else ""
             remedy = f"{hint}{name} has {', '.join(known)}" if known else f"{name} has no parameters"
             raise ModelError(f"policy {name}: {given}", value, remedy)
-    for p in known.values():
-        if p.default is p.empty and p.name not in parameters:
-            raise ModelError(f"policy {name}: {p.name}", "missing", f"write {{kind: {name}, {p.name}: ...}}")
-    return kind
+    return kind, known
 
 
 def build_policy(name: str, context: PolicyContext, parameters: Mapping[str, Any]) -> Policy:

@@ -3,14 +3,16 @@
 POST   /v1/episodes            hot: an EpisodePlan, protobuf or JSON; answered with nothing once it is accepted
 GET    /v1/episodes/current    how far it is, how late, and which nodes did not take their tasks
 DELETE /v1/episodes/current    stop
+GET    /v1/state               the same, with what is in use of the configuration
 GET    /metrics, /healthz
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from edgebed.metrics import CONTENT_TYPE, page
 from edgebed.task_generator.metrics import GeneratorCollector
 from edgebed.task_generator.plan import Refused
 from edgebed.task_generator.service import Generator
@@ -24,12 +26,11 @@ PLAN_BYTES = 64 << 20
 """A plan of a thousand nodes and a hundred slots has about 10 MB."""
 
 
-def create_app(generator: Generator) -> FastAPI:
-    """The control API of a generator."""
+def create_app(generator: Generator, state: Callable[[], dict[str, Any]] = dict) -> FastAPI:
+    """The control API of a generator; `state` is what its process says of itself beside."""
     app = FastAPI(title="edgebed task generator", version="1")
     install_problem_handlers(app)
-    registry = CollectorRegistry()
-    registry.register(GeneratorCollector(generator))
+    collector = GeneratorCollector(generator)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -39,7 +40,7 @@ def create_app(generator: Generator) -> FastAPI:
     @app.get("/metrics", response_class=Response, responses=TEXT)
     async def metrics() -> Response:
         """For Prometheus."""
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(await page(collector), media_type=CONTENT_TYPE)
 
     @app.get("/v1/episodes/current")
     async def current() -> dict[str, Any]:
@@ -50,6 +51,11 @@ def create_app(generator: Generator) -> FastAPI:
     async def stop() -> dict[str, Any]:
         """Emit nothing any more; answers how far it was."""
         return generator.stop()
+
+    @app.get("/v1/state")
+    async def whole() -> dict[str, Any]:
+        """How far it is, and what is in use of the configuration, for people."""
+        return {"progress": generator.progress(), **state()}
 
     describe(app, HotPath("/v1/episodes", "Emit the tasks of an episode from its start on", pb.EpisodePlan))
     return app

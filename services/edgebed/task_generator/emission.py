@@ -13,22 +13,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgebed.emulation.clock import Clock, Timer
-from edgebed.task_generator.lateness import Histogram, quantiles
+from edgebed.live.documents import TaskGeneratorSettings
+from edgebed.live.in_use import InUse
+from edgebed.metrics import Histogram
+from edgebed.task_generator.lateness import quantiles
 from edgebed.task_generator.plan import Hand, Plan
 from edgebed.wire.client import Peer
 from edgebed.wire.errors import PeerError
 
 ARRIVALS = "/v1/arrivals"
-TIMEOUT_S = 2.0
-"""How long a request may wait for its answer."""
 
 
 class Emission:
     """One episode, from the moment its plan is accepted. Everything happens on one event loop."""
 
-    def __init__(self, plan: Plan, clock: Clock, peers: list[Peer], histogram: Histogram) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        clock: Clock,
+        peers: list[Peer],
+        histogram: Histogram,
+        settings: InUse[TaskGeneratorSettings],
+    ) -> None:
         """`peers` are the nodes, in order; every slot's lateness is added to the histogram, too."""
         self.plan = plan
+        self._settings = settings
         self._clock, self._peers, self._histogram = clock, peers, histogram
         self._begins = clock.from_unix_ns(plan.starts_at_unix_ns)
         self._requests: set[asyncio.Task[None]] = set()
@@ -107,7 +116,8 @@ class Emission:
             self._histogram.add(late)
         self.emitted += hand.tasks
         try:
-            await self._peers[hand.node].post(ARRIVALS, hand.body, timeout_s=TIMEOUT_S)
+            limit_s = self._settings.values.hand_over_timeout_seconds
+            await self._peers[hand.node].post(ARRIVALS, hand.body, timeout_s=limit_s)
         except PeerError as error:
             self.failed[hand.node] += hand.tasks
             self.reasons[hand.node] = str(error)

@@ -6,8 +6,11 @@ import time
 from typing import Any
 
 from edgebed.emulation.clock import Clock
+from edgebed.live.documents import TaskGeneratorSettings
+from edgebed.live.in_use import InUse
+from edgebed.metrics import Histogram
 from edgebed.task_generator.emission import Emission
-from edgebed.task_generator.lateness import Histogram
+from edgebed.task_generator.lateness import EDGES_S
 from edgebed.task_generator.plan import Plan, Refused, read_plan
 from edgebed.wire.client import Peer
 from edgebed.wire.errors import PeerError
@@ -17,14 +20,18 @@ from edgebed.wire.generated import testbed_pb2 as pb
 class Generator:
     """Made on the event loop that it is to run on."""
 
-    def __init__(self, clock: Clock, *, token: str | None = None) -> None:
+    def __init__(
+        self, clock: Clock, *, token: str | None = None, settings: InUse[TaskGeneratorSettings] | None = None
+    ) -> None:
+        """`settings` may change while it runs."""
         self.clock = clock
+        self._settings = settings or InUse(TaskGeneratorSettings)
         self._token = token
         self._peers: dict[str, Peer] = {}
         self._opening: asyncio.Task[None] | None = None
         self.emission: Emission | None = None
         self.episodes = 0
-        self.lateness = Histogram()
+        self.lateness = Histogram(EDGES_S)
         """Of all slots so far, in seconds."""
         self._emitted = self._failed = 0
 
@@ -50,7 +57,7 @@ class Generator:
         plan = read_plan(message, time.time_ns())
         self._emitted, self._failed = self.emitted, self.failed
         peers = [self._peer(address) for address in plan.addresses]
-        self.emission = Emission(plan, self.clock, peers, self.lateness)
+        self.emission = Emission(plan, self.clock, peers, self.lateness, self._settings)
         self.episodes += 1
         self._opening = asyncio.get_running_loop().create_task(_open(peers), name="open")
         self.emission.start()

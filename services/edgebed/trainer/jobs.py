@@ -16,13 +16,19 @@ from typing import Any, Literal
 
 from edgebed.experiment.errors import EdgebedError
 from edgebed.experiment.files import canonical
+from edgebed.live.documents import TrainerSettings
+from edgebed.live.in_use import InUse
 from edgebed.stores.artefacts import ArtefactStore
+from edgebed.stores.patience import LIMIT_S, PatientArtefacts
 from edgebed.systems.cooperative.errors import ModelError
-from edgebed.trainer.lessons import Lessons, UnknownCourse
+from edgebed.trainer.lessons import Lessons, Measured, UnknownCourse
 from edgebed.trainer.requests import Job as Request
 
 KEPT_JOBS = 100
 """Jobs that ended and can still be asked for. Each may hold an actor."""
+
+CANCELLED_S = 0.1
+"""How soon a job that waits for a store notices that it was cancelled."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +53,7 @@ class Job:
     """It failed because the course is not known here."""
     result: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
-    """What an update has measured: reward, valueError, entropy, divergence, clipped; see `learning.ppo`."""
+    """What learning has measured, such as valueError and entropy; see `learning.ppo` and `learning.sac_cql`."""
     cancelled: bool = False
 
     @property
@@ -96,18 +102,29 @@ class _JobProgress:
 class Trainer:
     """The jobs of one process."""
 
-    def __init__(self, artefacts: ArtefactStore, folder: Path, device: str = "cpu") -> None:
-        """`folder` keeps checkpoints; it must outlive the process."""
-        self._lessons = Lessons(artefacts, folder, device)
+    def __init__(
+        self,
+        artefacts: ArtefactStore,
+        folder: Path,
+        device: str = "cpu",
+        settings: InUse[TrainerSettings] | None = None,
+        away_s: float = LIMIT_S,
+    ) -> None:
+        """`folder` keeps checkpoints; it must outlive the process. `settings` may change while it runs.
+
+        The artefacts may be away for `away_s`.
+        """
+        self._settings = settings or InUse(TrainerSettings)
+        self._lessons = Lessons(PatientArtefacts(artefacts, self._pause, away_s), folder, device)
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
+        self._current: Job | None = None
+        """What the thread works at."""
         self._pool = ThreadPoolExecutor(1, "trainer")
         self.ended: Counter[tuple[str, str]] = Counter()
         """Jobs by kind and state."""
         self.seconds: dict[str, float] = {}
         """Time spent, by kind."""
-        self.measured: dict[str, float] = {}
-        """What the latest update of a course has measured."""
 
     def submit(self, request: Request) -> Job:
         """Does it once; the same request again finds the same job, unless that failed or was cancelled."""
@@ -127,6 +144,21 @@ class Trainer:
         with self._lock:
             return self._jobs.get(key)
 
+    def unfinished(self) -> list[Job]:
+        """Those that wait, and the one that is being done."""
+        with self._lock:
+            return [job for job in self._jobs.values() if not job.ended]
+
+    def latest(self) -> list[Job]:
+        """The job of each kind that was given last."""
+        with self._lock:
+            return list({job.kind: job for job in self._jobs.values()}.values())
+
+    @property
+    def measured(self) -> Measured:
+        """What learning has measured last."""
+        return self._lessons.measured
+
     def cancel(self, job: Job) -> None:
         """Ends a job before it begins, or when it next tells its progress; one that ended stays as it is."""
         if not job.ended:
@@ -139,17 +171,24 @@ class Trainer:
                 self.cancel(job)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def _pause(self, seconds: float) -> None:
+        """Waits for a store that is away; ends a cancelled job."""
+        until = time.monotonic() + seconds
+        while (left_s := until - time.monotonic()) > 0:
+            if self._current is not None and self._current.cancelled:
+                raise Cancelled
+            time.sleep(min(left_s, CANCELLED_S))
+
     def _run(self, job: Job, request: Request) -> None:
         begin = time.monotonic()
         state: Literal["succeeded", "failed"] = "failed"
         try:
             if job.cancelled:
                 raise Cancelled
-            job.state = "running"
-            _one_thread()
+            job.state, self._current = "running", job
+            _use_threads(self._settings.values.threads)
             job.result = self._lessons.do(job.key, request, _JobProgress(job))
             job.metrics = self._lessons.metrics
-            self.measured = job.metrics or self.measured
             state = "succeeded"
         except Cancelled:
             job.error = "cancelled"
@@ -165,8 +204,8 @@ class Trainer:
         job.state = state
 
 
-def _one_thread() -> None:
-    """Nodes may share the machine; and sums come out the same everywhere, as they do where units run side by side."""
+def _use_threads(count: int) -> None:
+    """One by default: nodes may share the machine; and sums come out the same everywhere, as where units run side by side."""
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)

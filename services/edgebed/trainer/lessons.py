@@ -8,7 +8,7 @@ published with the key of the job that made it, so a job that was done before a 
 import hashlib
 import tempfile
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -18,6 +18,7 @@ from edgebed.experiment.reading import load
 from edgebed.runner.progress import Progress
 from edgebed.runner.setting import Setting
 from edgebed.runner.teacher import ACTOR, LocalCourse, LocalTeacher
+from edgebed.runner.teacher import Measured as Tell
 from edgebed.stores.artefacts import ArtefactError, ArtefactStore
 from edgebed.stores.log_files import read_log
 from edgebed.trainer.requests import (
@@ -39,6 +40,17 @@ class UnknownCourse(Exception):
     """The trainer does not have the course, or not where it should be; begin it again."""
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What learning says of its latest update."""
+
+    experiment: str = ""
+    algorithm: str = ""
+    updates: int = 0
+    values: Mapping[str, float] = field(default_factory=dict)
+    """By their names in `learning`."""
+
+
 class Lessons:
     """Does jobs, in one thread."""
 
@@ -46,9 +58,15 @@ class Lessons:
         """`folder` keeps checkpoints; it must outlive the process."""
         self._artefacts, self._folder, self._device = artefacts, folder, device
         self._courses: dict[str, tuple[int, LocalCourse]] = {}
+        self._tellers: dict[str, Tell] = {}
+        """Of the courses."""
         self._settings: dict[tuple[str, int], Setting] = {}
+        self._experiments: dict[str, str] = {}
+        """Names by artefact."""
         self.metrics: dict[str, float] = {}
-        """Of the latest update of any course."""
+        """What the job has measured."""
+        self.measured = Measured()
+        """What any job has measured last."""
 
     def do(self, key: str, request: Job, progress: Progress) -> dict[str, Any]:
         """The job's result as JSON. Raises UnknownCourse, EdgebedError, ModelError, and what learning raises."""
@@ -75,7 +93,9 @@ class Lessons:
         _check(request.lesson.settings, SacCqlSettings)
         found = self._published(request.result, key)
         if found is None:
-            teacher = LocalTeacher(self._setting(request.setting), self._device)
+            setting = self._setting(request.setting)
+            told = self._teller(request.setting.experiment, "sac-cql")
+            teacher = LocalTeacher(setting, self._device, told)
             with tempfile.TemporaryDirectory() as name:
                 log, made = Path(name) / LOG, Path(name) / "made"
                 log.write_bytes(self._artefacts.open(request.log).read(LOG))
@@ -94,6 +114,7 @@ class Lessons:
             start = None if request.start is None else self._fetch(request.start, Path(name))
             course = teacher.online(request.lesson.lesson(), start, self._unfinished(request.course))
         self._courses[request.course] = (request.attempt, course)
+        self._tellers[request.course] = self._teller(request.setting.experiment, "ppo")
         return _state(course)
 
     def _update(self, request: UpdateJob) -> dict[str, Any]:
@@ -102,7 +123,7 @@ class Lessons:
             path = Path(name) / LOG
             path.write_bytes(self._artefacts.open(request.log).read(LOG))
             course.update(read_log(path)[0])
-        self.metrics = course.metrics
+        self._tellers[request.course](course.updates, course.metrics)
         return _state(course)
 
     def _finish(self, key: str, request: FinishJob) -> dict[str, Any]:
@@ -113,6 +134,7 @@ class Lessons:
                 course.finish(Path(name))
                 found = self._publish(request.result, Path(name), key)
         self._courses.pop(request.course, None)
+        self._tellers.pop(request.course, None)
         self._forget(request.course)
         return found
 
@@ -134,6 +156,7 @@ class Lessons:
                 if not (folder / EXPERIMENT).exists():
                     raise ArtefactError(f"artefact {of.experiment} has no {EXPERIMENT}; publish it again")
                 experiment = load(folder / EXPERIMENT)
+                self._experiments[of.experiment] = experiment.name
                 if of.replicate >= experiment.spec.replicates:
                     remedy = f"the experiment has networks 0 to {experiment.spec.replicates - 1}"
                     raise UserError(Problem("setting.replicate", f"{of.replicate} is not allowed", remedy))
@@ -163,6 +186,16 @@ class Lessons:
         files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
         published = self._artefacts.publish(name, files, {"by": "trainer", "job": key})
         return {"artefact": name, "sha256": published.files[ACTOR]}
+
+    def _teller(self, experiment: str, algorithm: str) -> Tell:
+        """Takes down what learning for an experiment measures."""
+        name = self._experiments[experiment]
+
+        def tell(updates: int, values: Mapping[str, float]) -> None:
+            self.metrics = dict(values)
+            self.measured = Measured(name, algorithm, updates, self.metrics)
+
+        return tell
 
     def _unfinished(self, key: str) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)

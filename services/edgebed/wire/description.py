@@ -36,6 +36,20 @@ _PROBLEM: Schema = {
         "title": {"type": "string", "description": "the same for all problems of a kind"},
         "status": {"type": "integer", "description": "as in the status line"},
         "detail": {"type": "string", "description": "field, value, and what would be right"},
+        "problems": {
+            "type": "array",
+            "description": "the same for programs, where a document was refused: one for everything that is wrong with it",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "line": {"type": ["integer", "null"], "description": "of the YAML that was sent, from 1"},
+                    "path": {"type": "string", "description": "of the field; empty for the document as a whole"},
+                    "found": {"type": "string", "description": "what is there"},
+                    "remedy": {"type": "string", "description": "what would be right"},
+                },
+                "required": ["line", "path", "found", "remedy"],
+            },
+        },
     },
     "required": ["type", "title", "status"],
 }
@@ -58,8 +72,8 @@ class HotPath:
     summary: str
     request: type[Message] | Schema
     """A message, in protobuf or JSON; or the schema of a body that is always JSON."""
-    answer: type[Message] | None = None
-    """Nothing is said beyond the status where there is none."""
+    answer: type[Message] | Schema | None = None
+    """Nothing is said beyond the status where there is none; a schema is that of a body in JSON."""
     problems: tuple[int, ...] = (409,)
     """Statuses beyond those that every path has."""
     payload: bool = False
@@ -117,7 +131,9 @@ def _operation(hot: HotPath, schemas: Schema) -> Schema:
         body = {PROTOBUF: {"schema": _BINARY}, JSON: {"schema": _message(hot.request.DESCRIPTOR, schemas)}}
         statuses = {415, 422, *hot.problems}
     answers: Schema = {PROTOBUF: {"schema": _BINARY}}
-    if hot.answer is not None:
+    if isinstance(hot.answer, Mapping):
+        answers[JSON] = {"schema": hot.answer}
+    elif hot.answer is not None:
         answers[JSON] = {"schema": _message(hot.answer.DESCRIPTOR, schemas)}
     responses = {"200": {"description": "Done", "content": answers}}
     return {

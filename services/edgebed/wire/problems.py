@@ -28,15 +28,26 @@ _log = logging.getLogger(__name__)
 class Problem(Exception):
     """The request is refused with a status of 4xx or 5xx and a reason for people."""
 
-    def __init__(self, status: int, title: str, detail: str = "", headers: Mapping[str, str] | None = None) -> None:
-        """`title` is the same for all of its kind; `detail` names the field, the value, and what would be right."""
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str = "",
+        headers: Mapping[str, str] | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`title` is the same for all of its kind; `detail` names the field, the value, and what would be right.
+
+        `more` are members beyond those of the standard, for programs.
+        """
         super().__init__(f"{status} {title}: {detail}" if detail else f"{status} {title}")
         self.status, self.title, self.detail, self.headers = status, title, detail, dict(headers or {})
+        self.more = dict(more or {})
 
     def document(self) -> dict[str, Any]:
         """The problem as RFC 9457 writes it."""
         found: dict[str, Any] = {"type": "about:blank", "title": self.title, "status": self.status}
-        return {**found, "detail": self.detail} if self.detail else found
+        return {**found, **({"detail": self.detail} if self.detail else {}), **self.more}
 
     def body(self) -> bytes:
         """The same as JSON text."""

@@ -230,3 +230,18 @@ def test_a_mistake_of_ours_leaves_its_traceback_in_a_file(cli, write, tmp_path, 
 @pytest.mark.parametrize("command", ["run", "validate", "replay", "convert", "report"])
 def test_help_teaches_by_example(cli, command):
     assert f"edgebed {command} " in cli(command, "--help").stdout
+
+
+def test_run_publishes_its_results(cli, write, tmp_path, monkeypatch):
+    from edgebed.stores.artefacts import open_artefacts
+
+    store = f"file:{tmp_path / 'artefacts'}"
+    command = ["run", str(write()), "--output", str(tmp_path / "run"), "--jobs", "1", "--publish", "tiny-1"]
+    refused = cli(*command)
+    assert refused.exit_code == 2
+    assert "EDGEBED_ARTEFACTS" in refused.stderr
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setenv("EDGEBED_ARTEFACTS", store)
+    for _ in range(2):  # a run that is there already is published again
+        assert cli(*command).exit_code == 0
+        assert {"results.json", "report.html"} <= open_artefacts(store).open("results/tiny-1").files.keys()

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 from edgebed.controller.experiments import Experiments
+from edgebed.controller.metrics import CONTROLLER_METRICS
+from edgebed.stores.calls import CALL_FAILURES, CALL_SECONDS
 from edgebed.systems.cooperative.randomness import Stream
+from tests.metrics_page import shown, value
 from tests.unit.controller.world import SMALL, World
 
 LIMIT_S = 60
@@ -96,7 +99,7 @@ def test_a_new_controller_goes_on_in_the_middle_of_a_phase(world, client):
     assert state["state"] == "running"
     before = episodes(world, state["run"])
     other = Experiments(world.folder / "runs", world.experiments._services)
-    running = other.resume()
+    (running,) = other.resume()
     assert running.name == "small"
     assert before <= all_episodes(world, state["run"], 12)
     other.close()
@@ -223,8 +226,16 @@ def episodes(world: World, run: str) -> set[int]:
 def shows_metrics(world: World, client: httpx.Client) -> None:
     """What Prometheus reads after the two methods' evaluation."""
     assert client.get("/healthz").json() == {"status": "ok"}
-    lines = client.get("/metrics").text.splitlines()
+    samples = shown(client.get("/metrics").text, (*CONTROLLER_METRICS, CALL_SECONDS, CALL_FAILURES))
     tasks = 2 * int(world.setting.tasks(Stream.EVALUATE, range(2)).arrives.sum())
-    assert f"edgebed_controller_records_total {float(tasks)}" in lines
-    assert "edgebed_controller_running 0.0" in lines
-    assert any(line.startswith('edgebed_controller_success_ratio{method="ratc",stream="evaluate"}') for line in lines)
+    assert value(samples, "edgebed_controller_records_total") == tasks
+    [info] = samples["edgebed_experiment_info"]
+    it = {"experiment": "small", "run": info.labels["run"]}
+    assert value(samples, "edgebed_experiment_phase", **it, phase="Succeeded") == 1
+    assert value(samples, "edgebed_experiment_phase", **it, phase="Evaluating") == 0
+    assert value(samples, "edgebed_experiment_episodes", **it) == 4
+    assert value(samples, "edgebed_experiment_planned_episodes", **it) == 4
+    assert 0 < value(samples, "edgebed_experiment_success_ratio", **it, method="ratc", stream="evaluate") <= 1
+    ended = [s.value for s in samples["edgebed_experiment_tasks"] if s.labels["status"] != "unfinished"]
+    assert sum(ended) == tasks
+    assert value(samples, "edgebed_controller_instances", role="edge-node") == 3

@@ -11,7 +11,8 @@ import pytest
 from fastapi import FastAPI
 
 from edgebed.controller.registry import heartbeat_routes, registry_routes
-from edgebed.stores.coordination import EmbeddedCoordinator, HttpCoordinator
+from edgebed.stores.coordination import EmbeddedCoordinator
+from edgebed.stores.http_coordinator import HttpCoordinator
 from edgebed.wire.heartbeat import Heartbeat
 from edgebed.wire.problems import install_problem_handlers
 from edgebed.wire.server import Server, serve
@@ -62,6 +63,9 @@ class TestController(CoordinatorSuite):
     def again(self, coordinator):
         self.clients.append(HttpCoordinator(self.served.address))
         return self.clients[-1]
+
+    def end(self, coordinator):
+        pass  # from now on it is not heard of
 
     def age(self, coordinator, seconds):
         self.seconds += seconds

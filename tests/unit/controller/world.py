@@ -7,15 +7,19 @@ import asyncio
 import socket
 import threading
 from collections.abc import Coroutine
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from fastapi import FastAPI
 
 from edgebed.controller.app import Parts, create_app, hot_routes
+from edgebed.controller.configuration import Desk
 from edgebed.controller.directory import Directory
 from edgebed.controller.experiments import Experiments, Services
 from edgebed.controller.ingest import Ingest
+from edgebed.controller.registry import Waiting
 from edgebed.controller.remote import Caller
 from edgebed.controller.testbed import Testbed
 from edgebed.edge_node.app import Seat
@@ -25,11 +29,14 @@ from edgebed.edge_node.service import EdgeNode
 from edgebed.emulation.clock import Clock
 from edgebed.experiment.inputs import read_inputs
 from edgebed.experiment.validation import validate
+from edgebed.live.documents import ControllerSettings
+from edgebed.live.in_use import InUse
 from edgebed.runner.setting import Setting
-from edgebed.stores.artefacts import LocalArtefacts
+from edgebed.stores.artefacts import ArtefactStore, LocalArtefacts
 from edgebed.stores.coordination import EmbeddedCoordinator
 from edgebed.stores.log_writer import LogWriter
 from edgebed.stores.task_log import TaskLogStore
+from edgebed.systems.cooperative.actor import ActorWeights
 from edgebed.task_generator.app import create_app as generator_app
 from edgebed.task_generator.app import hot_routes as generator_routes
 from edgebed.task_generator.service import Generator
@@ -80,7 +87,14 @@ class Served:
 class World:
     """Everything that a testbed needs, and a testbed."""
 
-    def __init__(self, folder: Path, nodes: int = 3, document: dict[str, Any] = SMALL, **options: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        nodes: int = 3,
+        document: dict[str, Any] = SMALL,
+        artefacts: ArtefactStore | None = None,
+        **options: Any,
+    ) -> None:
         self.folder = folder
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -88,7 +102,7 @@ class World:
         self.store = TaskLogStore(f"sqlite:///{folder / 'tasks.db'}", busy_s=0.2)
         self.writer = LogWriter(self.store.append_rows, folder / "spool")
         self.ingest = Ingest(self.writer)
-        self.artefacts = LocalArtefacts(folder / "artefacts")
+        self.artefacts = artefacts or LocalArtefacts(folder / "artefacts")
         self.coordinator = EmbeddedCoordinator(now=lambda: 0.0)  # nobody expires
         self.caller = Caller()
         self.stop = threading.Event()
@@ -137,7 +151,17 @@ class World:
             loss_s=1.0,
         )
         self.experiments = Experiments(self.folder / "runs", services)
-        parts = Parts(self.coordinator, self.ingest, self.writer, self.experiments)
+        desk = Desk(self.coordinator, self.caller, self.folder / "cache")
+        parts = Parts(
+            self.coordinator,
+            self.ingest,
+            self.writer,
+            self.experiments,
+            Waiting(),
+            desk,
+            dict,
+            InUse(ControllerSettings),
+        )
         await self._serve(self.controller, create_app(parts, self.closing), hot_routes(parts), sock)
         self.generator = Generator(self.clock)
         await self._serve(self.generator_at, generator_app(self.generator), generator_routes(self.generator))
@@ -199,3 +223,14 @@ class World:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(5)
         self.loop.close()
+
+
+def actor_for(setting: Setting, seed: int) -> ActorWeights:
+    """An actor of random weights for a replicate."""
+    observation = setting.observation
+    rng = np.random.default_rng(seed)
+    sizes = [observation.static_size + observation.dynamic_size, 8, 8, setting.network.nodes + 1]
+    layers = [
+        (rng.normal(scale=0.1, size=(i, o)).astype(np.float32), np.zeros(o, np.float32)) for i, o in pairwise(sizes)
+    ]
+    return ActorWeights(observation, (layers[0], layers[1], layers[2]))

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from edgebed.edge_node.app import Seat, create_app, hot_routes
-from edgebed.edge_node.scheduler import PROBE_TIMEOUT_S
+from edgebed.live.documents import EdgeNodeSettings
 from edgebed.wire.generated import testbed_pb2 as pb
 from edgebed.wire.server import HotRoutes, serve
 from tests.unit.edge_node.fleet import bare, network, playing, run, silent, task, until
@@ -49,11 +49,11 @@ def test_a_silent_node_costs_a_decision_the_limit_and_nobody_else_anything():
                 assert await fleet.post(0, "/v1/probe", probe) == 200
                 answered += 1
                 await asyncio.sleep(0.005)
-            assert fleet.clock.now() - asked >= PROBE_TIMEOUT_S / 2
+            assert fleet.clock.now() - asked >= EdgeNodeSettings().probe_timeout_seconds / 2
             assert answered > 3
             record = (await fleet.log.has(1))[1]
             assert record.status == pb.SUCCEEDED
-            assert record.task.decided_s >= PROBE_TIMEOUT_S * 0.9
+            assert record.task.decided_s >= EdgeNodeSettings().probe_timeout_seconds * 0.9
             assert record.place != 2
             probes = (await fleet.finish(0))["probes"]
             assert (probes["count"], probes["failed"]) == (2, 1)

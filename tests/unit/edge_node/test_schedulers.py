@@ -1,6 +1,8 @@
 """How a node decides is changed while it works; a model that is not what was announced changes nothing."""
 
+import asyncio
 import hashlib
+import threading
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +14,7 @@ from edgebed.systems.cooperative.actor import ActorWeights
 from edgebed.systems.cooperative.network import NetworkModel
 from edgebed.systems.cooperative.observation import ObservationSpecification
 from edgebed.wire.generated import testbed_pb2 as pb
-from tests.unit.edge_node.fleet import CAPACITY, bare, playing, run, task
+from tests.unit.edge_node.fleet import CAPACITY, bare, playing, run, task, until
 
 FILE = "actor.safetensors"
 
@@ -124,6 +126,56 @@ def test_a_model_is_used_or_refused_with_the_reason(tmp_path):
             assert [records[k].task.model_version for k in (1, 2)] == [1, 3]
             assert records[1].task.probability == 1  # to stay at home was certain
             assert 0 < records[2].task.probability < 1
+
+    run(test())
+
+
+class Slow(LocalArtefacts):
+    """Reads wait for their turn."""
+
+    def __init__(self, folder) -> None:
+        super().__init__(folder)
+        self.waiting, self.turn = threading.Event(), threading.Event()
+
+    def open(self, name):
+        self.waiting.set()
+        assert self.turn.wait(20)
+        return super().open(name)
+
+
+@pytest.mark.parametrize("by", ["order", "model", "configuration"])
+def test_an_order_that_is_overtaken_while_its_model_is_fetched_changes_nothing(tmp_path, by):
+    """The node works meanwhile; what came later counts, although it was ready earlier, and the first is told so."""
+
+    async def test() -> None:
+        store = Slow(tmp_path)
+        async with bare(2, artefacts=store) as fleet:
+            await fleet.configure()
+            await fleet.decide()
+            content = actor_of(fleet).to_bytes()
+            store.publish("models/x", {FILE: content}, {})
+            model = {"name": "models/x", "sha256": hashlib.sha256(content).hexdigest()}
+            choice = {"version": 2, "kind": "actor", "model": model}
+            first = asyncio.create_task(fleet.put(0, "/v1/scheduler", choice, 409))
+            await until(store.waiting.is_set)
+            if by == "configuration":
+                await fleet.put(0, "/v1/configuration", fleet.configuration(0, version=7))
+            elif by == "order":
+                await fleet.begin()
+                await fleet.put(0, "/v1/scheduler", {"version": 3, "kind": "ratc"})
+                assert await fleet.arrive(0, task(1)) == 200
+                assert (await fleet.log.has(1))[1].task.model_version == 3
+            else:
+                later = asyncio.create_task(fleet.put(0, "/v1/scheduler", {**choice, "version": 3}))
+                while fleet.nodes[0]._orders < 4:  # one each of configuration, local, and the two models
+                    await asyncio.sleep(0.002)
+            store.turn.set()
+            assert "scheduler 2 was overtaken" in (await first)["detail"]
+            if by == "model":
+                assert await later == {"version": 3}
+            scheduler = fleet.nodes[0].scheduler
+            expected = {"order": ("ratc", 3), "model": ("actor", 3), "configuration": None}[by]
+            assert (scheduler and (scheduler.kind, scheduler.version)) == expected
 
     run(test())
 

@@ -81,7 +81,7 @@ def fates(share, headers, rules=None):
             links=[None, None],
             application=Quick(clock, share),
             log=records,
-            measurements=Measurements(1.0),
+            measurements=Measurements(1.0, nodes=2),
             announce=lambda *_: None,
             fault=pytest.fail,
         )

@@ -94,6 +94,8 @@ def test_it_learns(setting: Setting, settings: PpoSettings) -> None:
     assert ppo.updates == 15
     assert metrics["divergence"] >= 0
     assert 0 <= metrics["clipped"] <= 1
+    assert metrics["advantageDeviation"] > 0
+    assert -1 < metrics["policyLoss"] < 0.1  # the advantages are normalised, and each step raises what it can
 
 
 def test_the_critic_is_warm_before_the_policy_moves(setting: Setting) -> None:

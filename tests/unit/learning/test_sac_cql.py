@@ -29,7 +29,9 @@ def start_equal(fast: SacCql, plain: PlainSacCql) -> None:
 
 @pytest.mark.parametrize("case", ["as logged", "every slot busy", "no slot busy"])
 def test_equals_plain_pytorch(log: Transitions, case: str) -> None:
-    """From equal weights, on equal batches, all seven networks stay those of modules, autograd and torch's Adam."""
+    """From equal weights, on equal batches, all seven networks stay those of modules, autograd and torch's Adam; and so does
+    what is measured of an update.
+    """
     n = log.agents
     if case == "every slot busy":
         rows = _all_busy(log)
@@ -42,11 +44,12 @@ def test_equals_plain_pytorch(log: Transitions, case: str) -> None:
     plain = PlainSacCql(rows, tau=0.01, learning_rate=1e-3)
     start_equal(fast, plain)
     before = fast.parameters.clone()
-    for _ in range(30):
-        slot = fast.draw_batch()
+    for number in range(30):
+        slot, measure = fast.draw_batch(), number % 3 == 0
         episode, at = np.divmod(slot, rows.slots + 1)
-        fast.update(slot)
-        plain.update(torch.from_numpy(episode), torch.from_numpy(at))
+        fast.update(slot, measure=measure)
+        measured = plain.update(torch.from_numpy(episode), torch.from_numpy(at), measure=measure)
+        assert not measure or fast.measured == pytest.approx(measured, rel=2e-3, abs=2e-4)
     assert float((fast.parameters - before).abs().max()) > 0.01, "nothing was learned: the comparison proves too little"
     for name in PAIRS:
         for (weight, bias), layer in zip(getattr(fast, name).layers, linear(getattr(plain, name)), strict=True):
@@ -73,6 +76,17 @@ def test_the_same_seed_learns_the_same(log: Transitions) -> None:
         run.train(5)
     assert torch.equal(runs[0].parameters, runs[1].parameters)
     assert not torch.equal(runs[0].parameters, runs[2].parameters)
+
+
+def test_measuring_changes_nothing(log: Transitions) -> None:
+    """Bit for bit."""
+    learners = [SacCql(log, seed=1, settings=SacCqlSettings(batch_slots=32)) for _ in range(2)]
+    for _ in range(5):
+        for learner, measure in zip(learners, (True, False), strict=True):
+            learner.update(learner.draw_batch(), measure=measure)
+    assert torch.equal(learners[0].parameters, learners[1].parameters)
+    assert learners[0].measured
+    assert not learners[1].measured
 
 
 def test_progress_counts_updates(log: Transitions) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -15,7 +16,7 @@ from edgebed.runner.ground import SimulatorGround
 from edgebed.runner.progress import Silent
 from edgebed.runner.setting import Setting
 from edgebed.runner.units import VERSIONS, Unit, run_methods
-from edgebed.stores.artefacts import LocalArtefacts
+from edgebed.stores.artefacts import ArtefactStore, LocalArtefacts
 from edgebed.trainer.app import create_app
 from edgebed.trainer.jobs import Trainer
 from edgebed.wire.server import HotRoutes, serve
@@ -46,9 +47,9 @@ spec:
 class Running:
     """A trainer on the loopback, in a thread of its own."""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
-        self.artefacts = LocalArtefacts(folder / "artefacts")
-        self.trainer = Trainer(self.artefacts, folder / "trainer")
+    def __init__(self, folder: Path, port: int = 0, artefacts: ArtefactStore | None = None, **options: Any) -> None:
+        self.artefacts = artefacts or LocalArtefacts(folder / "artefacts")
+        self.trainer = Trainer(self.artefacts, folder / "trainer", **options)
         self.address = ""
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: uvloop.run(self._serve(port)))
@@ -72,8 +73,8 @@ class Running:
 
 
 @contextmanager
-def running(folder, port=0):
-    trainer = Running(folder, port)
+def running(folder, port=0, **options):
+    trainer = Running(folder, port, **options)
     try:
         yield trainer
     finally:

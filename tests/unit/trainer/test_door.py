@@ -1,5 +1,6 @@
 """What a trainer is asked wrongly is refused with a problem and changes nothing; what it is asked twice is done once."""
 
+import math
 import time
 from contextlib import closing
 from typing import Any
@@ -8,12 +9,14 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
-from prometheus_client.parser import text_string_to_metric_families
 
 from edgebed.experiment.errors import EnvironmentFault
 from edgebed.runner.remote import RemoteTeacher, experiment_artefact
+from edgebed.stores.calls import CALL_FAILURES, CALL_SECONDS
 from edgebed.stores.log_files import write_log
 from edgebed.systems.cooperative.randomness import Stream
+from edgebed.trainer.metrics import TRAINER_METRICS
+from tests.metrics_page import shown, value
 from tests.unit.trainer.school import opened, running
 
 OFFLINE: dict[str, Any] = {
@@ -25,6 +28,11 @@ OFFLINE: dict[str, Any] = {
 }
 ONLINE: dict[str, Any] = {"settings": {"hidden": 8}, "attribution": "completion", "seed": 1, "fresh_critic": False}
 UPDATE: dict[str, Any] = {"kind": "update", "course": "x", "attempt": 1, "number": 1, "log": "x/log"}
+
+
+def page(trainer):
+    text = httpx.get(f"{trainer.address}/metrics").text
+    return shown(text, (*TRAINER_METRICS, CALL_SECONDS, CALL_FAILURES))
 
 
 def lesson(**changes):
@@ -165,12 +173,30 @@ def test_an_update_tells_what_it_has_measured(trainer, school):
     teacher.ask(UPDATE)
     (job,) = [job for job in trainer.trainer._jobs.values() if job.kind == "update"]
     found = httpx.get(f"{trainer.address}/v1/jobs/{job.key}").json()["metrics"]
-    assert set(found) == {"reward", "valueError", "entropy", "divergence", "clipped"}
-    families = text_string_to_metric_families(httpx.get(f"{trainer.address}/metrics").text)
-    shown = {sample.name: sample.value for family in families for sample in family.samples}
-    assert shown["edgebed_trainer_entropy"] == pytest.approx(found["entropy"])
-    assert shown["edgebed_trainer_value_error"] == pytest.approx(found["valueError"])
-    assert shown["edgebed_trainer_job_seconds_total"] > 0
+    ppo = {"reward", "policyLoss", "valueError", "advantage", "advantageDeviation", "entropy", "divergence", "clipped"}
+    assert set(found) == ppo
+    samples = page(trainer)
+    it = {"experiment": "tiny", "algorithm": "ppo"}
+    for name, metric in (("entropy", "entropy"), ("valueError", "value_error"), ("policyLoss", "policy_loss")):
+        assert value(samples, f"edgebed_trainer_{metric}", **it) == pytest.approx(found[name])
+    assert value(samples, "edgebed_trainer_updates", **it) == 1
+    assert value(samples, "edgebed_trainer_job_seconds_total", kind="update") > 0
+    assert samples["edgebed_trainer_critic_error"] == []
+
+
+def test_offline_learning_tells_what_it_has_measured(trainer, school):
+    assert page(trainer)["edgebed_trainer_entropy"] == []
+    teacher, setting = school
+    teacher.ask({**OFFLINE, "setting": setting})
+    samples = page(trainer)
+    it = {"experiment": "tiny", "algorithm": "sac-cql"}
+    assert value(samples, "edgebed_trainer_updates", **it) == 4
+    assert 0 < value(samples, "edgebed_trainer_entropy", **it) <= math.log(3)
+    for metric in ("critic_error", "value_error"):
+        assert value(samples, f"edgebed_trainer_{metric}", **it) > 0
+    assert value(samples, "edgebed_trainer_job_progress_ratio", kind="offline") == 1
+    assert value(samples, "edgebed_trainer_jobs_total", kind="offline", state="succeeded") == 1
+    assert value(samples, "edgebed_trainer_unfinished_jobs", state="running") == 0
 
 
 def test_a_step_of_another_attempt_or_out_of_turn_is_not_taken(trainer, school):
