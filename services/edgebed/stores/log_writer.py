@@ -183,8 +183,8 @@ class LogWriter:
                 _log.warning("the task log is back")
             self.fault, self._in_hand = None, ()
             self._changed.notify_all()
-        if rows is not None and len(self._waiting) >= BATCH:
-            self._to_spool()  # behind those that are older
+        if rows is not None and len(self._waiting) >= self._limit // 2:
+            self._to_spool()  # behind those that are older; fewer may wait in memory, which saves the way through the disk
         return True
 
     def _put_back(self) -> None:

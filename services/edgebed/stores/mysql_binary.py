@@ -4,7 +4,8 @@ Numbers travel as they lie in memory: nobody prints and parses them, so they are
 become arrays in the time that PyMySQL needs for some ten thousand. Two uses of it are here:
 
     number = prepare(driver, "INSERT INTO t VALUES (?, ?)")       # once a connection
-    changed = execute(driver, number, nulls, types, values)
+    send(driver, number, nulls, types, values)
+    changed = answer(driver)                                      # meanwhile the client may do something else
     pieces = fetch(driver, "SELECT a, b FROM t", ("a", "b"))     # only numbers, none of them NULL
 
 PyMySQL has no public door to the protocol, so these few of its private ones are used, here and nowhere else:
@@ -49,14 +50,18 @@ def prepare(driver: Any, sql: str) -> int:
     return int(number)
 
 
-def execute(driver: Any, number: int, nulls: bytes, types: bytes, values: bytes) -> int:
-    """Runs a prepared statement that returns no rows; how many it changed.
+def send(driver: Any, number: int, nulls: bytes, types: bytes, values: bytes) -> None:
+    """Lets the server run a prepared statement that returns no rows; `answer` must come next.
 
     `nulls` has a bit for each parameter, the lowest first; `types` two bytes; `values` those that are not NULL.
     """
     driver._execute_command(
         COMMAND.COM_STMT_EXECUTE, struct.pack("<IBI", number, 0, 1) + nulls + b"\x01" + types + values
     )
+
+
+def answer(driver: Any) -> int:
+    """How many rows the statement changed that was sent."""
     return int(OKPacketWrapper(driver._read_packet()).affected_rows)
 
 

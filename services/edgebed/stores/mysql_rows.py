@@ -48,17 +48,25 @@ _TYPES = b"".join(
 
 
 def insert(connection: Connection, rows: Sequence[Row]) -> int:
-    """Adds the rows that are not there; returns how many. Raises ValueError or OverflowError for what is no task."""
+    """Adds the rows that are not there; returns how many. Raises ValueError or OverflowError for what is no task.
+
+    While the server works on one statement, the next is made.
+    """
     statements: dict[int, int] = connection.info.setdefault("edgebed_inserts", {})
-    new, begin = 0, 0
+    new, begin, sent = 0, 0, False
     with _driver(connection) as driver:
         while begin < len(rows):
             count = min(STATEMENT_ROWS, 1 << (len(rows) - begin).bit_length() - 1)
+            try:
+                nulls, values = encoded(rows[begin : begin + count])
+            finally:  # whatever they are, the answer would be taken for that to something else
+                new += mysql_binary.answer(driver) if sent else 0
+                sent = False
             if count not in statements:
                 statements[count] = mysql_binary.prepare(driver, _insert(count))
-            nulls, values = encoded(rows[begin : begin + count])
-            new += mysql_binary.execute(driver, statements[count], nulls, _TYPES * count, values)
-            begin += count
+            mysql_binary.send(driver, statements[count], nulls, _TYPES * count, values)
+            begin, sent = begin + count, True
+        new += mysql_binary.answer(driver) if sent else 0
     return new
 
 
@@ -134,13 +142,18 @@ def _floats(name: str, values: Sequence[Any]) -> NDArray[np.float64]:
 
 def _texts(name: str, values: Sequence[Any]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Texts as they travel, each behind its length, and which of these bytes are there; few of them differ."""
-    words: dict[Any, int] = {}
-    places = [words.setdefault(value, len(words)) if type(value) is str else _no_text(name, value) for value in values]
-    travelling = [_with_length(word.encode()) for word in words]
-    lengths = np.array([len(word) for word in travelling])
+    numbers: dict[Any, int] = {}
+    for value in dict.fromkeys(values):
+        numbers[value] = len(numbers) if type(value) is str else _no_text(name, value)
+    words = [_with_length(word.encode()) for word in numbers]
+    lengths = np.array([len(word) for word in words])
     width = int(lengths.max())
-    table = np.array([word.ljust(width, b"\0") for word in travelling], f"S{width}").view(np.uint8).reshape(-1, width)
-    return table[places], (np.arange(width) < lengths[:, None])[places]
+    table = np.frombuffer(b"".join(word.ljust(width, b"\0") for word in words), np.uint8).reshape(-1, width)
+    there = np.arange(width) < lengths[:, None]
+    if len(words) == 1:
+        return np.repeat(table, len(values), axis=0), np.repeat(there, len(values), axis=0)
+    places = [numbers[value] for value in values]
+    return table[places], there[places]
 
 
 def _no_text(name: str, value: Any) -> int:
