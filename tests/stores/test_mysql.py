@@ -93,6 +93,19 @@ def test_any_number_of_rows(store, count):
     assert store.tasks_of("run", 0) == set(range(count + 3))
 
 
+@pytest.mark.parametrize("where", [0, 200, 700, 1299])
+@pytest.mark.parametrize("changes", [{"status": 7}, {"slot": "1"}], ids=["by the server", "before it is sent"])
+def test_a_wrong_record_anywhere_refuses_all(store, where, changes):
+    """Statements are on their way while others are made; their answers are not taken for those to what comes next."""
+    given = rows(range(1300))
+    given[where] = rows([where], **changes)[0]
+    for _ in range(2):
+        with pytest.raises(ModelError, match="records"):
+            store.append_rows(given)
+        assert store.tasks_of("run", 0) == set()
+    assert store.append_rows(rows(range(1300))) == 1300
+
+
 def test_texts_of_any_length_in_one_batch(store, url):
     """Runs and reasons differ from row to row; some are too long for a length of one byte."""
     runs = ["r", "é" * 200, "日" * 199, "run"]

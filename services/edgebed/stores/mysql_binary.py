@@ -4,12 +4,12 @@ Numbers travel as they lie in memory: nobody prints and parses them, so they are
 become arrays in the time that PyMySQL needs for some ten thousand. Two uses of it are here:
 
     number = prepare(driver, "INSERT INTO t VALUES (?, ?)")       # once a connection
-    send(driver, number, nulls, types, values)
-    changed = answer(driver)                                      # meanwhile the client may do something else
+    send(driver, number, nulls, types, values)                    # and others; then the client may do something else
+    changed = answers(driver, 1)
     pieces = fetch(driver, "SELECT a, b FROM t", ("a", "b"))     # only numbers, none of them NULL
 
 PyMySQL has no public door to the protocol, so these few of its private ones are used, here and nowhere else:
-`_execute_command`, `_read_packet`, `_read_bytes`, `_rfile`, `_force_close`. Errors are PyMySQL's.
+`_execute_command`, `_read_packet`, `_next_seq_id`, `_read_bytes`, `_rfile`, `_force_close`. Errors are PyMySQL's.
 """
 
 import struct
@@ -51,7 +51,7 @@ def prepare(driver: Any, sql: str) -> int:
 
 
 def send(driver: Any, number: int, nulls: bytes, types: bytes, values: bytes) -> None:
-    """Lets the server run a prepared statement that returns no rows; `answer` must come next.
+    """Lets the server run a prepared statement that returns no rows. Several may be sent before their `answers` are heard.
 
     `nulls` has a bit for each parameter, the lowest first; `types` two bytes; `values` those that are not NULL.
     """
@@ -60,9 +60,20 @@ def send(driver: Any, number: int, nulls: bytes, types: bytes, values: bytes) ->
     )
 
 
-def answer(driver: Any) -> int:
-    """How many rows the statement changed that was sent."""
-    return int(OKPacketWrapper(driver._read_packet()).affected_rows)
+def answers(driver: Any, count: int) -> int:
+    """How many rows were changed by so many statements that were sent. All are heard, then the first error is raised."""
+    changed, error = 0, None
+    for _ in range(count):
+        driver._next_seq_id = 1
+        try:
+            changed += int(OKPacketWrapper(driver._read_packet()).affected_rows)
+        except err.MySQLError as found:
+            error = error or found
+            if not driver.open:
+                break
+    if error is not None:
+        raise error
+    return changed
 
 
 def fetch(driver: Any, sql: str, names: Sequence[str]) -> list[Columns]:

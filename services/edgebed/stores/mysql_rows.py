@@ -24,8 +24,11 @@ from edgebed.stores import mysql_binary
 from edgebed.stores.columns import Columns, Read, in_order, kind_of
 from edgebed.stores.log_schema import COLUMNS, Row, tasks
 
-STATEMENT_ROWS = 512
-"""Rows of the longest statement; the others have half as many, and so on down to one."""
+TURN_ROWS, STATEMENT_ROWS = 512, 128
+"""Rows that are made at once, and of the longest statement; the others have half as many, and so on down to one.
+
+With longer ones the server's values no longer fit into a processor's cache.
+"""
 NEVER = -sys.float_info.max
 """How NULL travels, because rows of one length are read at once; no task has it as a time or a probability."""
 READERS, READER_EPISODES = 4, 64
@@ -41,6 +44,7 @@ _SENT = {
 }
 _KINDS = {name: _SENT.get(str(tasks.c[name].type), ("<f8", FIELD_TYPE.DOUBLE)) for name in _NUMBERS}
 _LAYOUT = np.dtype([(name, kind) for name, (kind, _) in _KINDS.items()])
+_WIDTHS = [_LAYOUT[name].itemsize for name in _NUMBERS]
 _TYPES = b"".join(
     struct.pack("<H", kind)
     for kind in (FIELD_TYPE.VAR_STRING, *(kind for _, kind in _KINDS.values()), FIELD_TYPE.VAR_STRING)
@@ -50,24 +54,22 @@ _TYPES = b"".join(
 def insert(connection: Connection, rows: Sequence[Row]) -> int:
     """Adds the rows that are not there; returns how many. Raises ValueError or OverflowError for what is no task.
 
-    While the server works on one statement, the next is made.
+    While the server works on some, the next are made.
     """
     statements: dict[int, int] = connection.info.setdefault("edgebed_inserts", {})
-    new, begin, sent = 0, 0, False
+    new, sent = 0, 0
     with _driver(connection) as driver:
-        while begin < len(rows):
-            count = min(STATEMENT_ROWS, 1 << (len(rows) - begin).bit_length() - 1)
+        for begin in range(0, len(rows), TURN_ROWS):
             try:
-                nulls, values = encoded(rows[begin : begin + count])
-            finally:  # whatever they are, the answer would be taken for that to something else
-                new += mysql_binary.answer(driver) if sent else 0
-                sent = False
-            if count not in statements:
+                turn = list(_statements(rows[begin : begin + TURN_ROWS]))
+            finally:  # whatever they are, the answers would be taken for those to something else
+                new, sent = new + mysql_binary.answers(driver, sent), 0
+            for count in {count for count, _, _ in turn} - set(statements):
                 statements[count] = mysql_binary.prepare(driver, _insert(count))
-            mysql_binary.send(driver, statements[count], nulls, _TYPES * count, values)
-            begin, sent = begin + count, True
-        new += mysql_binary.answer(driver) if sent else 0
-    return new
+            for count, nulls, values in turn:
+                mysql_binary.send(driver, statements[count], nulls, _TYPES * count, values)
+                sent += 1
+        return new + mysql_binary.answers(driver, sent)
 
 
 def columns(read: Read, run: str, episodes: Sequence[int], names: Sequence[str]) -> Columns:
@@ -95,13 +97,13 @@ def columns(read: Read, run: str, episodes: Sequence[int], names: Sequence[str])
     return in_order(found, episodes)
 
 
-def encoded(rows: Sequence[Row]) -> tuple[bytes, bytes]:
-    """The values of rows, behind one another, and the bits that say which are NULL and therefore missing."""
+def _statements(rows: Sequence[Row]) -> Iterator[tuple[int, bytes, bytes]]:
+    """How many rows each statement has, which of its values are NULL, and the others behind one another."""
     if set(map(len, rows)) != {len(COLUMNS)}:
         raise ValueError(f"a row has {len(COLUMNS)} values")
     given = list(zip(*rows, strict=True))
-    count = len(rows)
-    numbers, nulls = np.empty(count, _LAYOUT), np.zeros((count, len(COLUMNS)), np.bool_)
+    total = len(rows)
+    numbers, nulls = np.empty(total, _LAYOUT), np.zeros((total, len(COLUMNS)), np.bool_)
     for position, (name, values) in enumerate(zip(_NUMBERS, given[1:-1], strict=True), 1):
         if _LAYOUT[name].kind == "i":
             numbers[name] = _whole(name, values, _LAYOUT[name])
@@ -110,10 +112,14 @@ def encoded(rows: Sequence[Row]) -> tuple[bytes, bytes]:
             nulls[:, position] = np.isnan(column)
     run, run_there = _texts("run", given[0])
     reason, reason_there = _texts("reason", given[-1])
-    content = np.hstack([run, numbers.view(np.uint8).reshape(count, -1), reason])
-    widths = [_LAYOUT[name].itemsize for name in _NUMBERS]
-    there = np.hstack([run_there, np.repeat(~nulls[:, 1:-1], widths, axis=1), reason_there])
-    return np.packbits(nulls, bitorder="little").tobytes(), content[there].tobytes()
+    content = np.hstack([run, numbers.view(np.uint8).reshape(total, -1), reason])
+    there = np.hstack([run_there, np.repeat(~nulls[:, 1:-1], _WIDTHS, axis=1), reason_there])
+    begin = 0
+    while begin < total:
+        count = min(STATEMENT_ROWS, 1 << (total - begin).bit_length() - 1)
+        these = slice(begin, begin + count)
+        yield count, np.packbits(nulls[these], bitorder="little").tobytes(), content[these][there[these]].tobytes()
+        begin += count
 
 
 def _whole(name: str, values: Sequence[Any], kind: np.dtype[Any]) -> NDArray[Any]:

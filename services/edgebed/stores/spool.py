@@ -143,7 +143,11 @@ def decode(content: bytes) -> list[Row]:
             elif _KINDS[name] is int:
                 columns.append(archive[name].tolist())
             else:
-                columns.append([None if value != value else value for value in archive[name].tolist()])
+                numbers = archive[name]
+                values: list[Any] = numbers.tolist()
+                for never in np.flatnonzero(np.isnan(numbers)).tolist():
+                    values[never] = None
+                columns.append(values)
     return list(zip(*columns, strict=True))
 
 
