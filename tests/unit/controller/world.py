@@ -109,6 +109,7 @@ class World:
         self.experiment = validate(document)
         self.setting = Setting.of(self.experiment, 0, read_inputs(self.experiment))
         self.versions = 0
+        self.problems: list[str] = []
         self.alive: dict[str, EdgeNode] = {}
         self.nodes = [Served(f"node-{k}") for k in range(nodes)]
         self.controller, self.generator_at = Served("controller"), Served("generator")
@@ -161,6 +162,7 @@ class World:
             desk,
             dict,
             InUse(ControllerSettings),
+            problems=lambda: self.problems,
         )
         await self._serve(self.controller, create_app(parts, self.closing), hot_routes(parts), sock)
         self.generator = Generator(self.clock)
