@@ -41,18 +41,19 @@ class Directory:
         wait_s: float | None = None,
         settings: InUse[ControllerSettings] | None = None,
         testbed: str = DEFAULT_TESTBED,
+        least_s: float = 0.0,
     ) -> None:
         """`wait_s` is how long to wait for services that are being started, if it is not what the settings say.
 
         Services of other testbeds than `testbed` are passed over.
         """
         self._coordinator, self._wait_s, self.testbed = coordinator, wait_s, testbed
-        self._settings = settings or InUse(ControllerSettings)
+        self._settings, self._least_s = settings or InUse(ControllerSettings), least_s
         self._known: dict[tuple[str, str], Instance] = {}
 
-    def of(self, testbed: str) -> "Directory":
-        """The services of another testbed in the same registry."""
-        return Directory(self._coordinator, self._wait_s, self._settings, testbed)
+    def of(self, testbed: str, least_s: float = 0.0) -> "Directory":
+        """The services of another testbed in the same registry, waited for for `least_s` at least."""
+        return Directory(self._coordinator, self._wait_s, self._settings, testbed, least_s)
 
     def nodes(self, count: int, stop: threading.Event) -> list[Instance]:
         """`count` edge nodes by name, node-2 before node-10. Raises EnvironmentFault when there are not so many in time."""
@@ -76,6 +77,7 @@ class Directory:
 
     def _wait(self, service: str, count: int, stop: threading.Event) -> list[Instance]:
         wait_s = self._settings.values.service_wait_seconds if self._wait_s is None else self._wait_s
+        wait_s = max(wait_s, self._least_s)
         until = time.monotonic() + wait_s
         while True:
             away = ""

@@ -44,6 +44,10 @@ LIVE = "live.json"
 STOP_S = 30.0
 """How long an experiment that is told to stop may take to notice."""
 
+OTHERS_S = 60.0
+"""How long services of a testbed beside the controller's own are waited for. They are there, as whoever gave the experiment
+knows; but a controller that was started again is found by them through others, such as a Service, only after a while.
+"""
 LOG_AWAY_S = 300.0
 """How long the task log's server may be away."""
 
@@ -295,7 +299,7 @@ class Experiments:
         running.keep(state="running", reason=None, startedAt=_now(), endedAt=None, planned=running.planned)
         services = self._services
         directory = services.directory
-        running.directory = directory if testbed == directory.testbed else directory.of(testbed)
+        running.directory = directory if testbed == directory.testbed else directory.of(testbed, OTHERS_S)
         running.testbed = Testbed(
             state["run"],
             directory=running.directory,

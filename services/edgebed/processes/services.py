@@ -53,7 +53,15 @@ async def _serve(settings: Settings, sock: socket.socket | None, prepared: Any =
         case _:
             from edgebed.controller.main import serve as serve_controller
 
-            await serve_controller(settings, stop, sock, _operator(settings) if settings.operator else None)
+            if not settings.operator:
+                await serve_controller(settings, stop, sock)
+                return
+            from edgebed.controller.alone import alone
+
+            accompany = _operator(settings)
+            async with alone(settings.runs, stop):
+                if not stop.is_set():
+                    await serve_controller(settings, stop, sock, accompany)
 
 
 def _operator(settings: Settings) -> "Accompany":
