@@ -9,6 +9,7 @@ ROLES ?= edge-node task-generator controller trainer
 TAG ?= dev
 DOCKER_BUILD ?= docker build
 BASE ?=
+INDEX ?=
 MESSAGES := services/edgebed/wire/generated
 # An index for torch without CUDA, e.g. PyTorch's own for the CPU: make setup TORCH_INDEX=https://...
 TORCH_INDEX ?=
@@ -86,11 +87,12 @@ lock: | $(UV) ## pin the dependencies again
 	for role in $(ROLES); do echo torch | $(COMPILE) --constraint requirements/dev.txt --excludes /dev/stdin \
 		--extra $$role pyproject.toml -o requirements/$$role.txt || exit; done
 
-# As edgebed/ROLE:TAG. With a BASE image of your own, a TORCH_INDEX, or another builder: DOCKER_BUILD="docker build --network host".
+# As edgebed/ROLE:TAG, with a BASE image, an INDEX of packages or a TORCH_INDEX of your own, or another builder, such as
+# DOCKER_BUILD="docker build --network host".
 images: ## build the containers' images (ROLES=controller for one, TAG=dev; docs/images.md)
 	@for role in $(ROLES); do $(DOCKER_BUILD) --file docker/Dockerfile --target $$role --tag edgebed/$$role:$(TAG) \
 		--build-arg REVISION=$$(git rev-parse HEAD)$$(git diff --quiet HEAD || echo -changed) \
-		$(if $(BASE),--build-arg BASE=$(BASE)) $(if $(TORCH_INDEX),--build-arg TORCH_INDEX=$(TORCH_INDEX)) . || exit; done
+		$(foreach argument,BASE INDEX TORCH_INDEX,$(if $($(argument)),--build-arg $(argument)=$($(argument)))) . || exit; done
 
 clean: ## remove what was made, except runs and .venv
 	rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
