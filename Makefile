@@ -5,17 +5,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 SCALE ?= small
+ROLES ?= edge-node task-generator controller trainer
+TAG ?= dev
+DOCKER_BUILD ?= docker build
+BASE ?=
+INDEX ?=
 MESSAGES := services/edgebed/wire/generated
 # An index for torch without CUDA, e.g. PyTorch's own for the CPU: make setup TORCH_INDEX=https://...
 TORCH_INDEX ?=
 LOCKS := requirements/dev.txt requirements/torch.txt
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 READY := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
 
 # Services are processes: without kept bytecode each of them would compile all its libraries when it starts.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench paper generate lock clean
+.PHONY: help setup demo test check format bench paper generate lock images clean
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,11 +79,20 @@ bench: setup ## run the benchmarks, print a table, write build/bench.json
 paper: setup ## reproduce the paper's figures: SCALE=small (an hour), medium or full
 	$(BIN)/python -m scripts.paper --scale $(SCALE)
 
+# Each role gets the versions that the tests run with. Torch is apart, because it may come from an index of its own.
 lock: | $(UV) ## pin the dependencies again
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--extra dev pyproject.toml -o requirements/dev.txt
-	echo "torch>=2.6" | $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --constraint requirements/dev.txt - -o requirements/torch.txt
+	$(COMPILE) --extra dev pyproject.toml -o requirements/dev.txt
+	echo "torch>=2.6" | $(COMPILE) --constraint requirements/dev.txt - -o requirements/torch.txt
+	printf 'hatchling\nuv\n' | $(COMPILE) --constraint requirements/dev.txt - -o requirements/build.txt
+	for role in $(ROLES); do echo torch | $(COMPILE) --constraint requirements/dev.txt --excludes /dev/stdin \
+		--extra $$role pyproject.toml -o requirements/$$role.txt || exit; done
+
+# As edgebed/ROLE:TAG, with a BASE image, an INDEX of packages or a TORCH_INDEX of your own, or another builder, such as
+# DOCKER_BUILD="docker build --network host".
+images: ## build the containers' images (ROLES=controller for one, TAG=dev; docs/images.md)
+	@for role in $(ROLES); do $(DOCKER_BUILD) --file docker/Dockerfile --target $$role --tag edgebed/$$role:$(TAG) \
+		--build-arg REVISION=$$(git rev-parse HEAD)$$(git diff --quiet HEAD || echo -changed) \
+		$(foreach argument,BASE INDEX TORCH_INDEX,$(if $($(argument)),--build-arg $(argument)=$($(argument)))) . || exit; done
 
 clean: ## remove what was made, except runs and .venv
 	rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
