@@ -73,7 +73,7 @@ app.kubernetes.io/part-of: edgebed
 {{- $name := printf "%s/%s" $secret $key -}}
 {{- if not (hasKey $made $name) -}}
 {{- $found := get (get (lookup "v1" "Secret" $root.Release.Namespace $secret) "data" | default dict) $key -}}
-{{- $_ := set $made $name (ternary ($found | b64dec) (randAlphaNum 32) (ne $found "")) -}}
+{{- $_ := set $made $name (ternary ($found | b64dec) (randAlphaNum 48) (ne $found "")) -}}
 {{- end -}}
 {{- get $made $name -}}
 {{- end -}}

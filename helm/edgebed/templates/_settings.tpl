@@ -1,8 +1,5 @@
 {{/* What every service is told. */}}
 {{- define "edgebed.settings" -}}
-name: {{ include "edgebed.named" (list . "settings") }}
-labels: {{- include "edgebed.labels" (list . "controller") | nindent 4 }}
-data:
 EDGEBED_ARTEFACTS: {{ include "edgebed.artefacts" . }}
 EDGEBED_COORDINATION: {{ include "edgebed.coordination" . }}
 {{- with .Values.nacos.auth.user }}
