@@ -120,7 +120,8 @@ class Operator:
         self._stop.set()
         self._watch.close()
         for thread in self._threads:
-            thread.join(CLOSE_S)
+            if thread.ident is not None:
+                thread.join(CLOSE_S)
         self._api.close()
 
     def _mind_the_watch(self) -> None:
