@@ -71,6 +71,7 @@ generate: setup ## make the generated files again
 	$(BIN)/python -m scripts.settings_table docs/settings.md
 	$(BIN)/python -m scripts.dashboards
 	$(BIN)/python -m scripts.operator_settings docs/kubernetes.md
+	$(BIN)/python -m scripts.chart
 	$(BIN)/python -m grpc_tools.protoc -I proto/edgebed/v1 --python_out=$(MESSAGES) --pyi_out=$(MESSAGES) testbed.proto
 
 bench: setup ## run the benchmarks, print a table, write build/bench.json
