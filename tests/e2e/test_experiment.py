@@ -133,7 +133,18 @@ def test_a_simulation_runs_in_the_cluster(release):
     assert status["methods"][0]["name"] == "ratc"
     assert 0 < status["methods"][0]["successRate"] < 1
     assert status["progress"] == "100 %"
-    assert release.pods("simulated") == [] or release.every("pods", "simulated")[0]["status"]["phase"] == "Succeeded"
+    assert [pod["status"]["phase"] for pod in release.pods("simulated")] == ["Succeeded"]
+    with release.controller() as client:
+        run = status["run"]
+        results = client.get(f"/v1/experiments/{run}/files/results.json").json()
+        assert results["methods"]["ratc"]["successRate"]["mean"] == pytest.approx(
+            status["methods"][0]["successRate"], abs=1e-6
+        )
+        assert client.get(f"/v1/experiments/{run}/report").status_code == 200
+        assert run in [one["name"] for one in client.get("/v1/experiments").json()["experiments"]]
+        release.delete("simulated")
+        release.until(lambda: client.get(f"/v1/experiments/{run}").status_code == 404, GONE_S, "it is forgotten")
+    assert release.every("jobs,pods", "simulated") == []
 
 
 def test_a_node_whose_pod_is_deleted_comes_back_and_the_run_goes_on(release):

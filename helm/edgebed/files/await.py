@@ -27,7 +27,9 @@ def experiment(name: str) -> dict[str, object]:
     """The object as the API server has it."""
     server = f"https://{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}"
     path = f"apis/edgebed.dev/v1alpha1/namespaces/{(ACCOUNT / 'namespace').read_text()}/experiments/{name}"
-    return answer(f"{server}/{path}", (ACCOUNT / "token").read_text(), ssl.create_default_context(cafile=ACCOUNT / "ca.crt"))
+    return answer(
+        f"{server}/{path}", (ACCOUNT / "token").read_text(), ssl.create_default_context(cafile=ACCOUNT / "ca.crt")
+    )
 
 
 def answer(address: str, token: str | None, tls: ssl.SSLContext | None = None) -> dict[str, object]:

@@ -25,7 +25,7 @@ from edgebed.controller.steps import planned_episodes, step_of
 from edgebed.controller.teachers import Teachers
 from edgebed.controller.testbed import Testbed
 from edgebed.experiment.defaults import Defaults, filled
-from edgebed.experiment.errors import EdgebedError
+from edgebed.experiment.errors import EdgebedError, EnvironmentFault
 from edgebed.experiment.files import canonical, faults, remove_folder, write_atomically
 from edgebed.experiment.folder import SPECIFICATION, RunFolder, open_run_folder, recorded_defaults
 from edgebed.experiment.reading import load
@@ -252,6 +252,28 @@ class Experiments:
             running.asked = True
             running.stop.set()
         return True
+
+    def adopt(self, name: str, artefact: str, owner: str, **about: Any) -> None:
+        """Takes in what an experiment that was run elsewhere has published, so that it is listed here and its report is served.
+
+        `about` are startedAt and endedAt, where they are known. Nothing happens where there is one of that name. Raises
+        ArtefactError, or EnvironmentFault for a folder that cannot be written.
+        """
+        if self.folder(name) is not None:
+            return
+        stored, path = self._services.artefacts.open(artefact), self._runs / name
+        with faults(path):
+            for file in stored.files:
+                target = path / file
+                if not target.resolve().is_relative_to(path.resolve()):
+                    raise EnvironmentFault(
+                        f"artefact {artefact} has a file {file}, which is outside of it; look who made it"
+                    )
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(stored.read(file))
+        state = {"run": name, "state": "finished", "version": 0, "owner": owner, "artefact": artefact, **about}
+        write_atomically(path / STATE, canonical(state))
+        self.version += 1
 
     def remove(self, name: str) -> None:
         """Stops an experiment if it runs, and takes away its folder once it has; its tasks stay in the log, and what was

@@ -40,6 +40,10 @@ class PlayedRuns:
         """As in `Runs`."""
         self._experiments.stop(name)
 
+    def adopt(self, name: str, artefact: str, started_at: str | None, ended_at: str | None) -> None:
+        """As in `Runs`."""
+        self._experiments.adopt(name, artefact, OWNER, startedAt=started_at, endedAt=ended_at)
+
     def forget(self, name: str) -> None:
         """As in `Runs`. Returns at once; until the run has stopped, and its folder is gone, its name stays among `names`."""
         with self._lock:

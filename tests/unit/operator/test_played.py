@@ -99,3 +99,17 @@ def test_stopped_it_goes_on_and_forgotten_nothing_of_it_is_left(world):
     until(lambda: list(runs.names()) == [])
     until(lambda: list((world.folder / "runs").iterdir()) == [])
     assert runs.find(RUN) is None
+
+
+def test_what_a_simulation_published_is_seen_like_a_run_until_it_is_forgotten(world):
+    runs = PlayedRuns(world.experiments)
+    files = {"results.json": b"{}", "report.html": b"<html>", "figures/comparison.svg": b"<svg/>"}
+    world.artefacts.publish(f"results/{RUN}", files, {})
+    for _ in range(2):  # told again after a restart
+        runs.adopt(RUN, f"results/{RUN}", "2030-01-01T00:00:00Z", "2030-01-01T00:01:00Z")
+    [listed] = world.experiments.all()
+    assert (listed["name"], listed["state"], listed["endedAt"]) == (RUN, "finished", "2030-01-01T00:01:00Z")
+    folder = world.experiments.folder(RUN)
+    assert {file: (folder / file).read_bytes() for file in files} == files
+    runs.forget(RUN)
+    until(lambda: world.experiments.all() == [] and not list((world.folder / "runs").iterdir()))
