@@ -24,15 +24,23 @@
 {{- fail (printf "namespace %s has a controller already, %s, which looks after all experiments of the namespace; use another namespace" $.Release.Namespace .metadata.name) -}}
 {{- end -}}
 {{- end -}}
+{{- end }}
+
+{{/* "true" where the chart installs the kind Experiment: unless it is there already, not of this release, and the same. */}}
+{{- define "edgebed.installsKind" -}}
 {{- if .Values.crds.install -}}
-{{- with lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "experiments.edgebed.dev" -}}
-{{- $notes := .metadata.annotations | default dict -}}
-{{- $owner := printf "%s in namespace %s" (get $notes "meta.helm.sh/release-name") (get $notes "meta.helm.sh/release-namespace") -}}
-{{- if not (hasKey $notes "meta.helm.sh/release-name") -}}
-{{- $owner = "nobody" -}}
-{{- end -}}
-{{- if ne $owner (printf "%s in namespace %s" $.Release.Name $.Release.Namespace) -}}
-{{- fail (printf "crds.install: experiments.edgebed.dev is there already, of %s; set crds.install to false to use it as it is, or give --take-ownership" $owner) -}}
+{{- $there := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "experiments.edgebed.dev" -}}
+{{- $notes := dict -}}
+{{- if $there -}}{{- $notes = $there.metadata.annotations | default dict -}}{{- end -}}
+{{- $name := get $notes "meta.helm.sh/release-name" -}}
+{{- $namespace := get $notes "meta.helm.sh/release-namespace" -}}
+{{- if or (not $there) (and (eq $name .Release.Name) (eq $namespace .Release.Namespace)) -}}
+true
+{{- else -}}
+{{- $ours := (index (.Files.Get "files/experiments.yaml" | fromYaml).spec.versions 0).schema | toJson -}}
+{{- if ne $ours ((index $there.spec.versions 0).schema | toJson) -}}
+{{- $owner := ternary (printf "release %s in namespace %s" $name $namespace) "somebody else" (ne $name "") -}}
+{{- fail (printf "crds.install: experiments.edgebed.dev of %s is there already, and is not that of edgebed %s; `edgebed crd | kubectl apply --server-side --force-conflicts -f -` replaces it for all, crds.install=false uses it as it is" $owner .Chart.AppVersion) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
