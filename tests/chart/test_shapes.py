@@ -6,6 +6,7 @@ import json
 import pytest
 import yaml
 
+from edgebed.experiment.validation import validate
 from edgebed.operator.rbac import RULES
 from edgebed.operator.settings import OperatorSettings
 from edgebed.settings import SERVICES, read_settings
@@ -35,7 +36,6 @@ KINDS_OF_1_27 = {
     "networking.k8s.io/v1": {"NetworkPolicy"},
     "rbac.authorization.k8s.io/v1": {"Role", "RoleBinding"},
     "apiextensions.k8s.io/v1": {"CustomResourceDefinition"},
-    "edgebed.dev/v1alpha1": {"Experiment"},
 }
 MONITORS = {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
 """Kinds of the Prometheus operator, whose schemas a cluster without it does not have."""
@@ -55,13 +55,23 @@ def test_lint(shape):
 
 @each
 def test_valid_for_kubernetes_1_34(shape, tmp_path):
-    """By the schemas of a real API server, unknown fields refused; the kind Experiment by its own."""
+    """By the schemas of a real API server, unknown fields refused."""
     path = tmp_path / "rendered.yaml"
     path.write_text(text(shape))
     where = f"{schemas()}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
     skipped = ",".join(MONITORS)
-    done = run(program("kubeconform"), "-strict", "-summary", "-output", "json", "-skip", skipped, "-schema-location",
-               where, str(path))  # fmt: skip
+    done = run(
+        program("kubeconform"),
+        "-strict",
+        "-summary",
+        "-output",
+        "json",
+        "-skip",
+        skipped,
+        "-schema-location",
+        where,
+        str(path),
+    )
     answer = json.loads(done.stdout)
     assert done.returncode == 0, answer.get("resources")
     monitors = sum(item["kind"] in MONITORS for item in items(shape))
@@ -362,11 +372,15 @@ def test_data_and_passwords_stay_together(shape):
 @each
 def test_what_helm_test_runs_is_an_experiment(shape):
     """As small as it may be, on pods and in the simulator."""
-    from edgebed.experiment.validation import validate
-
-    found = [item for item in items(shape) if item["kind"] == "Experiment"]
-    assert {item["spec"]["backend"] for item in found} == {"kubernetes", "simulator"}
-    for item in found:
-        document = {key: item[key] for key in ("apiVersion", "kind", "spec")}
-        validate({**document, "metadata": {"name": item["metadata"]["name"]}})
-        assert item["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    base = NAMES.get(shape, "edgebed")
+    given = find(items(shape), "ConfigMap", f"{base}-test")["data"]
+    experiments = [yaml.safe_load(given[f"{backend}.yaml"]) for backend in ("kubernetes", "simulator")]
+    names = [item["metadata"]["name"] for item in experiments]
+    for item, backend in zip(experiments, ("kubernetes", "simulator"), strict=True):
+        assert item["spec"]["backend"] == backend
+        validate({**item, "metadata": {"name": item["metadata"]["name"]}})
+    rules = find(items(shape), "Role", f"{base}-test")["rules"]
+    assert [rule.get("resourceNames") for rule in rules] == [None, names]
+    assert rules[0]["verbs"] == ["create"]
+    hooks = [item for item in items(shape) if "helm.sh/hook" in item["metadata"].get("annotations", {})]
+    assert [item["kind"] for item in hooks] == ["Pod"], "Helm asks every hook for the log of a pod"
