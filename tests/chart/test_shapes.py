@@ -97,17 +97,28 @@ def test_an_older_cluster_is_refused():
     assert "kubeVersion" in template("minimal", version="1.26.0").stderr
 
 
+MEANT = {
+    "ImagePullPolicy is not set to Always": "a release's tag stays what it is, and a testbed starts without its registry",
+    "The container is running with a low user ID": "the one that the image of a server knows",
+    "The container running with a low group ID": "the same",
+    "The NetworkPolicys selector doesn't match any pods": "the operator makes the pods of experiments",
+}
+"""Critical findings of kube-score that are no faults, with the reason. So is that nothing has a limit on cpu."""
+
+
 @each
-def test_no_critical_finding_of_kube_score(shape, tmp_path):
-    """But for two that are meant: there is no limit on cpu, and servers run as the user that their images know."""
+def test_no_critical_finding_of_kube_score_but_those_that_are_meant(shape, tmp_path):
     path = tmp_path / "rendered.yaml"
     path.write_text(text(shape))
-    done = run(program("kube-score"), "score", "--ignore-container-cpu-limit", "--enable-optional-test",
-               "container-security-context-privileged", "--ignore-test", "container-security-context-user-group-id",
-               "--exit-one-on-warning=false", "--output-format", "ci", str(path))  # fmt: skip
-    critical = [line for line in done.stdout.splitlines() if line.startswith("[CRITICAL]")]
-    assert "[OK]" in done.stdout, done.stderr
-    assert critical == []
+    done = run(program("kube-score"), "score", "--ignore-container-cpu-limit", "--output-format", "ci", str(path))
+    findings = done.stdout.splitlines()
+    assert sum(line.startswith("[OK]") for line in findings) > 20, done.stderr
+    critical = [line for line in findings if line.startswith("[CRITICAL]")]
+    assert [line for line in critical if not any(said in line for said in MEANT)] == []
+    low = {line.split()[1].removeprefix("edgebed-") for line in critical if " low " in line}
+    assert low <= {"mysql", "lab-mysql", "namenode", "datanode", "grafana", "lab-grafana"}
+    unmatched = [line.split()[1] for line in critical if "doesn't match any pods" in line]
+    assert unmatched == [f"{NAMES.get(shape, 'edgebed')}-experiments"]
 
 
 @each
@@ -320,7 +331,7 @@ def test_every_server_may_be_reached_by_those_who_use_it_alone(shape):
         mine = [
             p for p in policies if p["podSelector"]["matchLabels"].items() <= own.items() and _chooses(p, component)
         ]
-        assert len(mine) == (0 if component == "test" else 1), name
+        assert len(mine) == 1, name
     reached = {
         policy["podSelector"]["matchLabels"].get("app.kubernetes.io/component"): {
             one
