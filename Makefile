@@ -21,10 +21,10 @@ READY := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml 2>/dev/null | cksum 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench paper generate lock images clean
+.PHONY: help setup demo test check format bench paper generate lock images kind-up kind-down e2e clean
 
 help: ## list the commands
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make the virtual environment .venv (TORCH_INDEX=url for another torch)
 
@@ -71,6 +71,7 @@ generate: setup ## make the generated files again
 	$(BIN)/python -m scripts.settings_table docs/settings.md
 	$(BIN)/python -m scripts.dashboards
 	$(BIN)/python -m scripts.operator_settings docs/kubernetes.md
+	$(BIN)/python -m scripts.chart
 	$(BIN)/python -m grpc_tools.protoc -I proto/edgebed/v1 --python_out=$(MESSAGES) --pyi_out=$(MESSAGES) testbed.proto
 
 bench: setup ## run the benchmarks, print a table, write build/bench.json
@@ -93,6 +94,19 @@ images: ## build the containers' images (ROLES=controller for one, TAG=dev; docs
 	@for role in $(ROLES); do $(DOCKER_BUILD) --file docker/Dockerfile --target $$role --tag edgebed/$$role:$(TAG) \
 		--build-arg REVISION=$$(git rev-parse HEAD)$$(git diff --quiet HEAD || echo -changed) \
 		$(foreach argument,BASE INDEX TORCH_INDEX,$(if $($(argument)),--build-arg $(argument)=$($(argument)))) . || exit; done
+
+# A cluster of its own, which no other kubeconfig knows of.
+kind-up: ## a cluster of two nodes with kind, and the images in it (make images first)
+	@mkdir -p build
+	@kind get clusters 2> /dev/null | grep -qx edgebed || kind create cluster --config deploy/kind.yaml --kubeconfig build/kubeconfig --wait 120s
+	@kind export kubeconfig --name edgebed --kubeconfig build/kubeconfig
+	kind load docker-image --name edgebed $(foreach role,$(ROLES),edgebed/$(role):$(TAG))
+
+kind-down: ## take it away again
+	kind delete cluster --name edgebed --kubeconfig build/kubeconfig
+
+e2e: setup ## tests on a cluster: that of make kind-up, or EDGEBED_TEST_KUBECONFIG=file for another (docs/kubernetes.md)
+	EDGEBED_TEST_KUBECONFIG=$${EDGEBED_TEST_KUBECONFIG:-build/kubeconfig} $(BIN)/python -m pytest tests/e2e
 
 clean: ## remove what was made, except runs and .venv
 	rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

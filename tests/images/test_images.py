@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -132,7 +133,8 @@ def test_containers_run_an_experiment(place):
     with httpx.Client(base_url=controller.address, trust_env=False, timeout=10) as client:
         document = yaml.safe_load(specification(more=O2O))
         assert client.post("/v1/experiments", json=document).status_code == 202
-        until, state = time.monotonic() + LIMIT_S, {}
+        until = time.monotonic() + LIMIT_S
+        state: dict[str, Any] = {}
         while state.get("state") != "finished" and time.monotonic() < until:
             time.sleep(0.5)
             state = client.get("/v1/experiments/small").json()
