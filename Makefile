@@ -50,7 +50,8 @@ demo: setup ## run the example experiment and write its report (about five minut
 	$(BIN)/edgebed run deploy/experiments/quickstart.yaml
 
 test: setup ## run all tests
-	$(BIN)/python -m pytest tests/unit tests/parity tests/stores tests/contracts tests/services
+	$(BIN)/python -m pytest tests/unit tests/parity tests/stores tests/contracts tests/services \
+		tests/chart tests/images tests/e2e
 
 check: setup ## lint, types, import contracts, generated files
 	$(BIN)/ruff check .

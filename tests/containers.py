@@ -17,6 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.cluster import prepared
+
 PORTS = {"controller": 8080, "edge-node": 8081, "task-generator": 8082, "trainer": 8083}
 VARIABLE = "EDGEBED_TEST_IMAGES"
 HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
@@ -37,6 +39,7 @@ def fine(*arguments: str, limit_s: float = LIMIT_S) -> str:
 
 def image(role: str) -> str:
     """The name of a role's image, which docker has."""
+    prepared()
     name = os.environ.get(VARIABLE, "edgebed/ROLE:dev").replace("ROLE", role)
     if shutil.which("docker") is None or docker("version").returncode:
         _cannot("docker does not answer; install and start it")

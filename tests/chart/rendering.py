@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.cluster import prepared
+
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "edgebed"
 SHAPES = tuple(sorted(path.stem.removesuffix("-values") for path in (CHART / "ci").glob("*-values.yaml")))
@@ -28,6 +30,7 @@ Item = dict[str, Any]
 
 def program(name: str) -> str:
     """The path of a program; skips the test, or fails it in CI, where it is missing."""
+    prepared()
     found = shutil.which(name)
     if found is None:
         cannot(f"no {name}: put it on the PATH")
@@ -36,6 +39,7 @@ def program(name: str) -> str:
 
 def schemas() -> Path:
     """The folder with schemas for kubeconform."""
+    prepared()
     folder = os.environ.get("EDGEBED_TEST_SCHEMAS")
     if folder is None:
         cannot("no schemas: set EDGEBED_TEST_SCHEMAS to a folder with those of a cluster of Kubernetes 1.34")
