@@ -103,6 +103,7 @@ MEANT = {
     "The container is running with a low user ID": "the one that the image of a server knows",
     "The container running with a low group ID": "the same",
     "The NetworkPolicys selector doesn't match any pods": "the operator makes the pods of experiments",
+    "-experiments v1/Service: The services selector does not match any pods": "the same",
 }
 """Critical findings of kube-score that are no faults, with the reason. So is that nothing has a limit on cpu."""
 
