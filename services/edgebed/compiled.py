@@ -22,7 +22,7 @@ import numpy as np
 from numba.core.caching import UserProvidedCacheLocator
 
 
-class Shipped(UserProvidedCacheLocator):  # type: ignore[misc]  # numba has no types
+class Shipped(UserProvidedCacheLocator):
     """NUMBA_CACHE_DIR, which begins as a copy of what is shipped, because numba uses no folder that it may not write to."""
 
     def ensure_cache_path(self) -> None:
