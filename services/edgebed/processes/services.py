@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from edgebed.controller.experiments import Experiments
     from edgebed.stores.artefacts import ArtefactStore
 
+TALKATIVE = ("httpx", "kopf")
+"""Libraries that tell of everything that they do."""
+
 
 def run_service(
     service: str, environment: Mapping[str, str], sock: socket.socket | None = None, prepared: Any = None
@@ -27,6 +30,8 @@ def run_service(
     logging.basicConfig(
         level=settings.log_level.upper(), stream=sys.stderr, format=f"%(asctime)s {service} %(levelname)s %(message)s"
     )
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     uvloop.run(_serve(settings, sock, prepared))
     return 0
 
