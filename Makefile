@@ -50,8 +50,7 @@ demo: setup ## run the example experiment and write its report (about five minut
 	$(BIN)/edgebed run deploy/experiments/quickstart.yaml
 
 test: setup ## run all tests
-	$(BIN)/python -m pytest tests/unit tests/parity tests/stores tests/contracts tests/services \
-		tests/chart tests/images tests/e2e
+	$(BIN)/python -m pytest tests/unit tests/parity tests/stores tests/contracts tests/services
 
 check: setup ## lint, types, import contracts, generated files
 	$(BIN)/ruff check .
@@ -107,7 +106,7 @@ kind-down: ## take it away again
 	kind delete cluster --name edgebed --kubeconfig build/kubeconfig
 
 e2e: setup ## tests on a cluster: that of make kind-up, or EDGEBED_TEST_KUBECONFIG=file for another (docs/kubernetes.md)
-	EDGEBED_TEST_KUBECONFIG=$${EDGEBED_TEST_KUBECONFIG:-build/kubeconfig} $(BIN)/python -m pytest tests/e2e
+	EDGEBED_TEST_KUBECONFIG=$${EDGEBED_TEST_KUBECONFIG:-build/kubeconfig} $(BIN)/python -m pytest tests/chart tests/images tests/e2e
 
 clean: ## remove what was made, except runs and .venv
 	rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -217,10 +217,3 @@ EDGEBED_COORDINATION_PASSWORD: {secret: {{ include "edgebed.secretOf" (list . "n
 {{- define "edgebed.controller" -}}
 http://{{ include "edgebed.named" (list . "controller") }}:{{ .Values.controller.service.port }}
 {{- end }}
-
-{{/* Annotations of what `helm test` makes; what has a lower number is there earlier. */}}
-{{- define "edgebed.test" -}}
-helm.sh/hook: test
-helm.sh/hook-weight: {{ . | quote }}
-helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
-{{- end }}
