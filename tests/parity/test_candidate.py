@@ -132,7 +132,8 @@ def test_crowding_is_the_difference_that_a_replay_shows(rules: Rules) -> None:
     context, tasks = case(networks(4, fast=True), rules, 5)
     one = tasks.episode(0)
     log = play(context.network, one, rules, CandidateActor(context, weights()), MASK).log
-    found = crowding(decisions_of(log, context), context.network, rules, TASKS.slot_s)
+    decided_there = decisions_of(log, context)
+    found = crowding(decided_there.episode, decided_there.columns, context.network, rules, TASKS.slot_s)
     before = outcomes(log)
     places = list(before)
     decided = FixedDecisions(dict(zip(places, log.destination.tolist(), strict=True)))

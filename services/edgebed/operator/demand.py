@@ -96,8 +96,9 @@ def _stages(experiment: Experiment) -> int:
     contents = {m.model_dump_json(exclude={"name"}): m for m in methods}
     policies = [m for m in contents.values() if not m.learned]
     learned = [m for m in contents.values() if m.learned]
+    trained = {m.training.model_dump_json() for m in methods if m.training is not None}
     tuned = sum(m.online is not None for m in learned)
-    return len(collected) + len(policies) + seeds * (len(offline) + tuned + len(learned))
+    return len(collected) + len(policies) + seeds * (len(offline) + len(trained) + tuned + len(learned))
 
 
 def _files(experiment: Experiment) -> list[Problem]:

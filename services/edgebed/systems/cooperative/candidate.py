@@ -68,8 +68,8 @@ DYNAMIC = (
 )
 """Columns of the dynamic part."""
 
-_FAR = 3.0
-"""Times are cut at so many deadlines: beyond, a candidate is as bad as it can be."""
+FAR = 3.0
+"""Numbers are cut here: beyond three deadlines a candidate is as bad as it can be."""
 
 
 @dataclass(frozen=True)
@@ -168,16 +168,20 @@ class CandidateObservation:
         self._rate = network.link_rate_bits_per_s.copy()
         np.fill_diagonal(self._rate, np.inf)  # to itself, nothing takes time
 
+    def of_source(self, source: int) -> tuple[Floats, Floats, Floats, Floats]:
+        """(N,) each, of the candidates of one node: link rate, infinite to itself, capacity, alpha and beta per second."""
+        return self._rate[source], self.network.capacity_hz, self.alpha, self.beta[source]
+
     def static(self, source: int) -> Array:
         """(N, S) the static part of every candidate for tasks of one node."""
         network, d = self.network, self.mean_deadline_s
         capacity, n = network.capacity_hz, self.nodes
         out = np.empty((n, len(STATIC)))
         out[:, 0] = np.arange(n) == source
-        out[:, 1] = np.minimum(self.mean_size_bits / self._rate[source] / d, _FAR)
-        out[:, 2] = np.minimum(self.mean_cycles / capacity / d, _FAR)
-        out[:, 3] = np.minimum(self.alpha * d, _FAR)
-        out[:, 4] = np.where(out[:, 0] == 1, 0.0, np.minimum(self.beta[source] * d, _FAR))
+        out[:, 1] = np.minimum(self.mean_size_bits / self._rate[source] / d, FAR)
+        out[:, 2] = np.minimum(self.mean_cycles / capacity / d, FAR)
+        out[:, 3] = np.minimum(self.alpha * d, FAR)
+        out[:, 4] = np.where(out[:, 0] == 1, 0.0, np.minimum(self.beta[source] * d, FAR))
         out[:, 5:] = self._of_nodes
         return out.astype(np.float32)
 
@@ -196,7 +200,7 @@ class CandidateObservation:
             arrivals,
             load / (1 + load),
             np.full(self.nodes, total / (1 + total)),
-            np.minimum(capacity / capacity.mean(), 2 * _FAR) / 2,
+            np.minimum(capacity / capacity.mean(), 2 * FAR) / 2,
             above[np.searchsorted(order, capacity, side="right")] / capacity.sum(),
             np.minimum(self.patience, 4.0) / 2,
             np.full(self.nodes, min(slot / self.mean_deadline_s, 1.0)),
@@ -216,20 +220,20 @@ class CandidateObservation:
         backlog = np.where(told, known.backlog_s / d, 0.0)
         ready = sending + transmission
         finish = np.maximum(ready, backlog) + execution
-        slack = np.maximum(1.0 - np.where(own, finish, ready + execution), -_FAR)
+        slack = 1.0 - np.where(own, finish, ready + execution)
         available = known.available
         out = np.empty((*own.shape, len(DYNAMIC)), dtype=np.float32)
-        out[:, :, 0] = np.minimum(transmission, _FAR)
-        out[:, :, 1] = np.minimum(execution, _FAR)
-        out[:, :, 2] = np.minimum(sending, _FAR)
+        out[:, :, 0] = transmission
+        out[:, :, 1] = execution
+        out[:, :, 2] = sending
         out[:, :, 3] = slack
-        out[:, :, 4] = np.minimum(hazard, _FAR)
+        out[:, :, 4] = hazard
         out[:, :, 5] = available
         out[:, :, 6] = available.mean(axis=1)[:, None]
         out[:, :, 7] = (known.size_bits / self.mean_size_bits)[:, None]
         out[:, :, 8] = (known.cycles / self.mean_cycles)[:, None]
         out[:, :, 9] = told
-        out[:, :, 10] = np.minimum(backlog, _FAR)
-        out[:, :, 11] = np.where(told, np.maximum(1.0 - finish, -_FAR), 0.0)
+        out[:, :, 10] = backlog
+        out[:, :, 11] = np.where(told, 1.0 - finish, 0.0)
         out[:, :, 12] = (available & (slack >= 0)).mean(axis=1)[:, None]
-        return out
+        return np.clip(out, -FAR, FAR, out=out)

@@ -10,15 +10,19 @@ The file is safetensors, with what the numbers mean and the ranges that the mode
 """
 
 import json
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from edgebed.systems.cooperative.candidate import Ask, CandidateObservation, CandidateSpecification, Known
+from edgebed.systems.cooperative.candidate import FAR, Ask, CandidateObservation, CandidateSpecification, Known
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.observation import ObservationSpecification
 
@@ -38,10 +42,13 @@ class CandidateWeights:
     """(weight, bias) of each layer, float32; inputs are S static, then D dynamic numbers."""
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Smallest and largest value of each of `candidate_ranges.QUANTITIES` in training; empty where nobody has noted them."""
+    ask: str | int = "none"
+    """Whom it learned to ask, as `Ask.of` reads it."""
     observation: CandidateSpecification = field(default_factory=CandidateSpecification)
     """What the inputs mean."""
 
     def __post_init__(self) -> None:
+        Ask.of(self.ask)
         inputs = self.observation.static_size + self.observation.dynamic_size
         for index, (weight, bias) in enumerate(self.layers):
             outputs = 1 if index == 2 else weight.shape[-1]
@@ -70,6 +77,7 @@ class CandidateWeights:
             "observation": asdict(self.observation),
             "observationDigest": self.observation.digest,
             "ranges": self.ranges,
+            "ask": self.ask,
         }
         # One entry, because safetensors writes several in an order that changes from call to call.
         return bytes(save(tensors, {"edgebed": json.dumps(about, sort_keys=True)}))
@@ -88,6 +96,7 @@ class CandidateWeights:
         try:
             observation = CandidateSpecification(**about["observation"])
             pairs = [(tensors[f"layers.{k}.weight"], tensors[f"layers.{k}.bias"]) for k in range(3)]
+            ask = about["ask"]
             ranges = {str(name): (float(low), float(high)) for name, (low, high) in about["ranges"].items()}
         except ModelError:
             raise
@@ -96,14 +105,14 @@ class CandidateWeights:
         if about.get("observationDigest") != observation.digest:
             said = "the columns of its observation are not those of this version; train the model again"
             raise ModelError("actor.observationDigest", about.get("observationDigest"), said)
-        return cls((pairs[0], pairs[1], pairs[2]), ranges, observation)
+        return cls((pairs[0], pairs[1], pairs[2]), ranges, ask, observation)
 
     def require(self, observation: ObservationSpecification) -> None:
         """As in `ActorWeights`: every network will do, because `from_bytes` has refused what means something else."""
 
 
-def about_of(data: bytes) -> dict[str, object] | dict[str, dict[str, object]]:
-    """What the metadata of an actor's file say. Raises ValueError or TypeError for what is no such file."""
+def about_of(data: bytes) -> dict[str, Any]:
+    """What the metadata of an actor's file say, of any format. Raises ValueError or TypeError for what is no such file."""
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     return dict(json.loads(dict(header.get("__metadata__") or {}).get("edgebed", "{}")))
 
@@ -145,6 +154,125 @@ class CandidateScorer:
             np.maximum(h2, 0, out=h2)
             out[r, j] = h2 @ self._w2 + self._b2
         return out
+
+
+class LoneScorer:
+    """The actor at one node, for one task at a time: the numbers of `CandidateObservation.dynamic` in buffers of its own.
+
+    Candidates are columns here, so that every quantity is one row of contiguous memory; a decision is some thirty calls
+    of numpy on N numbers and two products of small matrices. Not safe to share between threads.
+    """
+
+    def __init__(self, weights: CandidateWeights, observation: CandidateObservation, source: int) -> None:
+        (w0, b0), (w1, b1), (w2, _) = weights.layers  # the last bias is the same for all
+        s, n, hidden = weights.observation.static_size, observation.nodes, w1.shape[0]
+        self.source, self._observation, self._n = source, observation, n
+        self._bias = np.ascontiguousarray((observation.static(source) @ w0[:s] + b0).T)
+        self._w0, self._w1, self._w2 = (np.ascontiguousarray(w.T) for w in (w0[s:], w1, w2))
+        self._b1 = np.repeat(b1[:, None], n, axis=1)
+        self._rate, self._capacity, self._alpha, self._beta = observation.of_source(source)
+        self._x = np.zeros((weights.observation.dynamic_size, n), dtype=np.float32)
+        self._h1, self._h2 = (np.empty((hidden, n), dtype=np.float32) for _ in range(2))
+        self._ready, self._execution, self._spare = np.empty((3, n))
+        self._mask = np.empty(n, dtype=np.bool_)
+
+    def decide(
+        self,
+        ask: Ask,
+        task: tuple[float, float, float],
+        sending_backlog_s: Sequence[float],
+        available: NDArray[np.bool_],
+        backlog_s: NDArray[np.float64],
+        uniform: float | None,
+    ) -> tuple[int, float]:
+        """Where one task (size, cycles, deadline) goes, and with which chance; the likeliest where `uniform` is None.
+
+        `sending_backlog_s`, `available` and `backlog_s` have N entries; of the last, only what `ask` may know is used.
+        """
+        i, mask = self.source, self._mask
+        self._see(task, sending_backlog_s, available, float(backlog_s[i]))
+        mask[:] = available
+        mask[i] = True
+        d = task[2]
+        if ask.everyone or ask.count >= self._n - 1:
+            self._tell(slice(None), backlog_s, d)
+        elif ask.count:
+            first = self._scores()
+            first[~mask] = -np.inf
+            first[i] = -np.inf
+            self._tell(np.argpartition(-first, ask.count - 1)[: ask.count], backlog_s, d)
+        scores = self._scores()
+        scores -= scores[mask].max()
+        np.exp(scores, out=scores)
+        scores *= mask
+        sums = list(accumulate(scores.tolist()))
+        if uniform is None:
+            node = int(scores.argmax())
+        else:
+            node = bisect_right(sums, min(uniform * sums[-1], float(np.nextafter(sums[-1], 0.0))))
+        return node, float(scores[node]) / sums[-1]
+
+    def _see(
+        self,
+        task: tuple[float, float, float],
+        sending_backlog_s: Sequence[float],
+        available: NDArray[np.bool_],
+        own_backlog_s: float,
+    ) -> None:
+        """Fills the observation, with nobody's seconds of work but its own."""
+        x, i, n, observation = self._x, self.source, self._n, self._observation
+        size, cycles, d = task
+        transmission, execution, spare = self._ready, self._execution, self._spare
+        np.divide(size / d, self._rate, out=transmission)
+        np.divide(cycles / d, self._capacity, out=execution)
+        x[0], x[1] = transmission, execution
+        np.multiply(transmission, self._beta, out=spare)
+        x[4] = spare
+        np.multiply(execution, self._alpha, out=spare)
+        x[4] += spare
+        x[4] *= d
+        if any(sending_backlog_s):
+            np.divide(sending_backlog_s, d, out=spare)
+            x[2] = spare
+            transmission += spare
+        else:
+            x[2] = 0.0
+        # From here on `_ready` holds when the task would be at its candidate.
+        np.add(transmission, execution, out=spare)
+        own = max(own_backlog_s / d, 0.0)
+        spare[i] = own + execution[i]
+        np.subtract(1.0, spare, out=spare)
+        x[3] = spare
+        x[5] = available
+        x[6] = np.count_nonzero(available) / n
+        x[7] = size / observation.mean_size_bits
+        x[8] = cycles / observation.mean_cycles
+        x[12] = np.count_nonzero(available & (x[3] >= 0)) / n
+        x[9:12] = 0.0
+        x[9, i], x[10, i], x[11, i] = 1.0, own, spare[i]
+        np.minimum(x, FAR, out=x)
+        np.maximum(x, -FAR, out=x)
+
+    def _tell(self, nodes: slice | NDArray[np.int64], backlog_s: NDArray[np.float64], d: float) -> None:
+        """Fills in the seconds of work of some nodes."""
+        x = self._x
+        backlog = backlog_s[nodes] / d
+        finish = np.maximum(self._ready[nodes], backlog) + self._execution[nodes]
+        x[9, nodes] = 1.0
+        x[10, nodes] = np.minimum(backlog, FAR)
+        x[11, nodes] = np.maximum(1.0 - finish, -FAR)
+
+    def _scores(self) -> Array:
+        """(N,) scores of the present observation."""
+        h1, h2 = self._h1, self._h2
+        self._w0.dot(self._x, out=h1)
+        h1 += self._bias
+        np.maximum(h1, 0, out=h1)
+        self._w1.dot(h1, out=h2)
+        h2 += self._b1
+        np.maximum(h2, 0, out=h2)
+        scores: Array = self._w2[0].dot(h2)
+        return scores
 
 
 def allowed(known: Known) -> NDArray[np.bool_]:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebed.systems.cooperative.columns import check_columns, first_at, in_order
+from edgebed.systems.cooperative.crowding import crowding
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.log import TaskLog
 from edgebed.systems.cooperative.network import Network
@@ -40,6 +41,13 @@ class Attribution(StrEnum):
     """The team's, in the slot in which it was decided."""
     PER_TASK = "perTask"
     """The deciding node's own (`own_reward`); the team's reward is then its sum, as for `arrival`."""
+    CROWDING = "crowding"
+    """The deciding node's own, plus a coefficient times what its decision did to others (`crowding`)."""
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the deciding node's."""
+        return self in (Attribution.PER_TASK, Attribution.CROWDING)
 
 
 def convert(
@@ -52,11 +60,12 @@ def convert(
     slots: int,
     mask_coefficient: float,
     attribution: Attribution = Attribution.COMPLETION,
+    eta: float = 1.0,
 ) -> Transitions:
     """The transitions of a log of one network, with one episode for each that the log names, in order of appearance.
 
     A task that the horizon left unfinished counts -1 in the last slot under `cutDrop` and 0 under `cutIgnore`.
-    Raises ModelError for records that the network or the slots do not have.
+    `eta` is the coefficient of `crowding`. Raises ModelError for records that the network or the slots do not have.
     """
     n = network.nodes
     if observation.nodes != n:
@@ -101,6 +110,9 @@ def convert(
         team_reward,
         own_reward,
     )
+    if attribution is Attribution.CROWDING:
+        others = crowding(episode, records, network, rules, slot_s)
+        own_reward[episode, records.slot, records.source] += np.float32(eta) * others
     return Transitions(
         static=observation.static(network),
         dynamic=dynamic,

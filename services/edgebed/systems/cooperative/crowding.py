@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebed.systems.cooperative.candidate_log import Decisions
+from edgebed.systems.cooperative.columns import Columns
 from edgebed.systems.cooperative.network import Network
 from edgebed.systems.cooperative.rules import DropPolicy, FailureTime, Rules
 
@@ -30,11 +31,13 @@ _ABORT = DropPolicy.ABORT_AT_DEADLINE.code
 _EXPIRED = DropPolicy.EXPIRED_AT_DEQUEUE.code
 
 
-def crowding(decided: Decisions, network: Network, rules: Rules, slot_s: float) -> NDArray[np.float32]:
-    """(R,) by how much each decision changed the outcomes of those behind it in its execution queue."""
-    queues = _Queues.of(decided, network, rules, slot_s)
+def crowding(
+    episode: NDArray[np.int64], columns: Columns, network: Network, rules: Rules, slot_s: float
+) -> NDArray[np.float32]:
+    """(R,) by how much each decision of `columns.in_order` changed the outcomes of those behind it in its execution queue."""
+    queues = _Queues.of(episode, columns, network, rules, slot_s)
     fates = np.where(queues.fails, 0.0, 1.0)
-    out = np.zeros(len(decided.slot), dtype=np.float32)
+    out = np.zeros(len(episode), dtype=np.float32)
     _crowding(*queues.arrays(), fates, rules.drop_policy.code, out)
     return out
 
@@ -51,7 +54,7 @@ def worth(
 
     Own outcomes and those of the tasks behind are expectations over failures; whether they are in time is not.
     """
-    queues = _Queues.of(decided, network, rules, slot_s)
+    queues = _Queues.of(decided.episode, decided.columns, network, rules, slot_s)
     scale = rules.failure_rate_scale(slot_s)
     alpha, beta = network.execution_failure_rate * scale, network.link_failure_rate * scale
     known = decided.known
@@ -108,20 +111,23 @@ class _Queues:
     """(R,) whether its execution there fails."""
 
     @classmethod
-    def of(cls, decided: Decisions, network: Network, rules: Rules, slot_s: float) -> "_Queues":
-        columns, n = decided.columns, network.nodes
+    def of(
+        cls, episode: NDArray[np.int64], columns: Columns, network: Network, rules: Rules, slot_s: float
+    ) -> "_Queues":
+        n = network.nodes
+        destination = columns.destination.astype(np.int64)
         arrived = columns.slot * slot_s
         entered = np.where(columns.source == columns.destination, arrived, columns.received_s)
-        queue = decided.episode * n
+        queue = episode * n
         inside = np.flatnonzero(~np.isnan(entered))
-        number = queue[inside] + decided.destination[inside]
+        number = queue[inside] + destination[inside]
         # At one instant receptions come before decisions.
         local = (columns.source == columns.destination)[inside]
         order = np.lexsort((local, entered[inside], number))
         record = inside[order]
         place = np.full(len(entered), -1, dtype=np.int64)
         place[record] = np.arange(len(record))
-        queues = (int(decided.episode[-1]) + 1) * n if len(entered) else 0
+        queues = (int(episode[-1]) + 1) * n if len(entered) else 0
         length = columns.cycles / network.capacity_hz[columns.destination]
         alpha = network.execution_failure_rate[columns.destination] * rules.failure_rate_scale(slot_s)
         fails = columns.u_execution > np.exp(-length * alpha)
@@ -139,7 +145,7 @@ class _Queues:
             due=arrived + columns.deadline_s,
             length=length,
             busy=busy,
-            destination=decided.destination,
+            destination=destination,
             fails=fails,
         )
 
