@@ -1,7 +1,8 @@
 """The candidate actor on one network: learned from a log, or tuned while playing. `training` learns it over many."""
 
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,8 @@ def learn_outcomes(
     judged = outcomes_of(records, setting.context, Ask.of(lesson.ask), every=settings.every)
     learner = Outcomes(judged, lesson.seed, settings, device)
     sees = CandidateSpecification()
-    meaning = Meaning("outcomes", sees.digest, "candidates", lesson.seed, repr(asdict(lesson)))
+    content = hashlib.sha256(log.read_bytes()).hexdigest()
+    meaning = Meaning("outcomes", sees.digest, "candidates", lesson.seed, f"{content} ask {lesson.ask}")
     if unfinished.with_suffix(".json").exists():
         restore_checkpoint(unfinished, learner, meaning)
     progress.started(lesson.label, lesson.label, lesson.updates)

@@ -128,7 +128,7 @@ class Training:
         sees = CandidateSpecification()
         self._settings = CandidatePpoSettings(**lesson.settings)
         self._learner = CandidatePpo(sees.static_size, sees.dynamic_size, lesson.seed, self._settings, device=device)
-        told = hashlib.sha256(repr(lesson).encode()).hexdigest()
+        told = hashlib.sha256(repr(replace(lesson, label="")).encode()).hexdigest()
         self._meaning = Meaning("candidate-ppo", sees.digest, "candidates", lesson.seed, told)
         self.metrics: dict[str, float] = {}
         """What the latest update has measured, as `CandidatePpo.update` says."""

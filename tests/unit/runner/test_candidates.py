@@ -22,6 +22,8 @@ from edgebed.runner.training import TrainingLesson, TrainingNetworks
 from edgebed.systems.cooperative.candidate_actor import CandidateWeights
 from edgebed.systems.cooperative.errors import ModelError
 
+# Three networks of training leave nearly every other one outside of their ranges.
+pytestmark = pytest.mark.filterwarnings("ignore::edgebed.systems.cooperative.candidate_ranges.OutsideTraining")
 TRAINING = {"algorithm": "candidate-ppo", "episodes": 6, "episodesPerUpdate": 2, "hidden": 8}
 OVER = {"name": "over", "training": TRAINING}
 COLLECT = {"policy": "ratc", "episodes": 3}
@@ -85,7 +87,7 @@ def test_one_training_serves_all_networks_and_is_tuned_on_each(tmp_path: Path) -
     assert isinstance(one, CandidateWeights)
     assert one.ranges["nodes"] == (4, 4)
     assert one.to_bytes() != two.to_bytes()
-    assert found["methods"]["over"]["messagesPerTask"]["mean"] == pytest.approx(3)
+    assert found["methods"]["over"]["messagesPerTask"] == pytest.approx(3)
 
 
 def test_the_same_bytes_from_any_number_of_workers(tmp_path: Path) -> None:
@@ -215,7 +217,7 @@ def test_unequal_networks_in_one_update_are_refused(tmp_path: Path) -> None:
     both = [json.loads(networks(tmp_path, 1, nodes).read_text())[0] for nodes in (3, 5)]
     (tmp_path / "both.json").write_text(json.dumps(both))
     over = {"name": "over", "training": {**TRAINING, "networks": {"from": "both.json", "perUpdate": 2}}}
-    with pytest.raises(UserError, match="networks of 3 to 5 nodes is not allowed|has networks of 3 to 5 nodes"):
+    with pytest.raises(UserError, match="has networks of 3 to 5 nodes"):
         run(tmp_path / "run", over, source=tmp_path)
 
 
