@@ -62,7 +62,7 @@ class Stages:
             log = self._collect(method.collect)
             model = self._offline(log, method.offline, attribution)
         if method.training is not None:
-            model = self._training(method.training)
+            model = self.train(method.training)
         if method.start is not None:
             model = self._start(method.start)
         if method.online is not None:
@@ -93,7 +93,7 @@ class Stages:
 
         return self.store.compute("collect", inputs, make)
 
-    def _training(self, training: Training) -> Path:
+    def train(self, training: Training) -> Path:
         """One model for all networks: it does not depend on the replicate, so whoever comes first makes it."""
         from edgebed.learning.candidate_ppo import CandidatePpoSettings
 
