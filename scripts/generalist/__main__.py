@@ -36,7 +36,7 @@ def main() -> None:
 def make_model(jobs: int) -> None:
     """Trains with every seed, and ships the first: which one is better is chance that the study measures."""
     began = time.perf_counter()
-    side_by_side(_train, [(SHIPPED, seed) for seed in SEEDS], jobs)
+    side_by_side(train_one, [(SHIPPED, seed) for seed in SEEDS], jobs)
     took = time.perf_counter() - began
     from scripts.generalist.models import train
 
@@ -83,7 +83,8 @@ def _single() -> None:
     torch.set_num_threads(1)
 
 
-def _train(variant: str, seed: int) -> str:
+def train_one(variant: str, seed: int) -> str:
+    """Trains a variant with a seed; returns the model's file."""
     from scripts.generalist.models import train
 
     return str(train(variant, seed))

@@ -32,7 +32,7 @@ PolicyName = Annotated[str, Field(min_length=1, max_length=63)]
 Hidden = Annotated[int, Field(ge=1, le=4096)]
 AskChoice = Annotated[str, Field(pattern="^(none|all)$")] | Annotated[int, Field(ge=1, le=1_000)]
 
-CANDIDATE = ("outcomes", "candidate-ppo")
+CANDIDATE = ("outcomes", "worth", "candidate-ppo")
 """Algorithms of the candidate actor."""
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -113,31 +113,39 @@ class TrainingNetworks(Document):
 
 
 class Training(Document):
-    """Learns one policy for every network: a candidate actor on many networks in the simulator, whatever the backend."""
+    """Learns one policy for every network: a candidate actor on many networks in the simulator, whatever the backend.
 
-    algorithm: Literal["candidate-ppo"]
-    """The only one so far."""
+    `worth` learns by regression what sending a task to a candidate is worth, to it and to those behind it, and decides by a
+    softmax of that. `candidate-ppo` learns the choice itself, by proximal policy optimisation.
+    """
+
+    algorithm: Literal["worth", "candidate-ppo"]
+    """How."""
     networks: TrainingNetworks = TrainingNetworks()
     """What it learns on."""
-    episodes: Count = 1600
+    episodes: Count = 960
     """Episodes altogether."""
-    episodes_per_update: Count = 8
+    episodes_per_update: Count = 4
     """Episodes between two changes of the actor, shared out among the update's networks."""
     ask: AskChoice = "none"
     """Whose seconds of work a decision knows beside all bits: `none`, `all`, or those of so many nodes."""
+    learns_to_ask: Annotated[tuple[AskChoice, ...], Field(strict=False, max_length=10)] = ()
+    """What `ask` may be changed to later: the actor learns with each in turn; with `ask` alone if not given."""
     crowding: NotNegative = 1.0
     """Weight of what a decision does to the tasks behind it in its execution queue."""
-    learning_rate: Positive = 1e-3
+    temperature: Positive = 0.07
+    """With `worth`: what it is divided by in the softmax."""
+    learning_rate: Positive = 0.004
     """Step size of Adam; it falls linearly to 0."""
     clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Largest change of a choice's probability that is rewarded, as a ratio."""
-    epochs: Count = 3
+    """With `candidate-ppo`: largest change of a choice's probability that is rewarded, as a ratio."""
+    epochs: Count = 2
     """Passes over the played episodes in one update."""
-    minibatches: Count = 8
+    minibatches: Count = 4
     """Parts of a pass, each one gradient step."""
     entropy: NotNegative = 0.003
-    """Weight of the policy's entropy."""
-    hidden: Hidden = 48
+    """With `candidate-ppo`: weight of the policy's entropy."""
+    hidden: Hidden = 64
     """Units of each of the two hidden layers."""
 
 

@@ -14,6 +14,14 @@ policy gradient needs no sampling of actions, no critic and no bootstrapping: wi
 The clip matters more than usual. Each worth supposes that all others decide as they did; they learn at the same time, and
 without small steps all of them would move to the node that was free.
 
+With a temperature tau over 0 it learns by regression instead, so that scores are worth over tau, up to a number that all
+candidates of a decision have in common:
+
+    minimise   mean over decisions of   mean_j ((tau s_j - mean tau s) - (w_j - mean w))^2 / 2
+
+The gradient of a softmax dies where a probability does, and what was given up early is not found again; a regression goes on
+learning about every candidate. It is better from scratch and with more knowledge; the objective above is better at tuning.
+
 With `every` false only the chosen candidate is judged, which is PPO as it is usually written, with the expected worth as
 its baseline.
 """
@@ -38,6 +46,8 @@ class CandidatePpoSettings:
     """eta: weight of what a decision does to others."""
     every: bool = True
     """Judge every candidate, not the chosen one only."""
+    temperature: float = 0.0
+    """Over 0: learn by regression, and decide by a softmax of worth over this temperature."""
     clip: float = 0.2
     epochs: int = 3
     minibatches: int = 8
@@ -84,6 +94,7 @@ class CandidatePpo:
     ) -> None:
         """Without `actor` it starts from scratch, at a nearly uniform choice."""
         self.settings = s = settings or CandidatePpoSettings()
+        self.regresses = s.temperature > 0
         self.device = device_named(device)
         self.rng = np.random.default_rng(seed)
         self.updates = 0
@@ -131,7 +142,7 @@ class CandidatePpo:
         for _ in range(s.epochs):
             for part in np.array_split(self.rng.permutation(rows), s.minibatches):
                 if len(part):
-                    moved, left = self._step(static, pair, dynamic, wanted, part, old, advantage, chosen)
+                    moved, left = self._step(static, pair, dynamic, wanted, part, old, advantage, worth, chosen)
                     divergence, clipped = divergence + moved, clipped + left
         self.updates += 1
         count = rows * max(s.epochs, 1)
@@ -187,21 +198,23 @@ class CandidatePpo:
         part: NDArray[np.int64],
         old: Tensor,
         advantage: Tensor,
+        worth: Tensor,
         chosen: Tensor,
     ) -> tuple[float, float]:
-        """One step of the clipped objective; sums of rho - 1 - log rho of the chosen, and of leaving the clip."""
+        """One step; sums of rho - 1 - log rho of the chosen, and of leaving the clip."""
         s, index = self.settings, self._tensor(part)
         scores, (place, agent, x, h1, h2, d1, d2) = self._scores(static, pair, dynamic, wanted, part)
         log_pi = torch.log_softmax(scores, 1)
-        pi, before, a = log_pi.exp(), old[index], advantage[index]
-        rho = pi / before.clamp_min(1e-30)
-        # min(rho A, clip(rho) A) has no gradient where rho is already beyond the clip on the side that A wants.
+        pi, a = log_pi.exp(), advantage[index]
+        rho = pi / old[index].clamp_min(1e-30)
         beyond = torch.where(a > 0, rho > 1 + s.clip, rho < 1 - s.clip)
-        pull = a.masked_fill(beyond, 0)
-        if s.entropy:
-            pull = pull - s.entropy * log_pi.clamp_min(-30)
-        gradient = pi * ((pi * pull).sum(1, keepdim=True) - pull) / len(part)  # the loss's, by the scores
-        d_score = gradient.view(-1)[place]
+        if self.regresses:
+            gradient = self._towards_worth(scores, worth[index], self._tensor(wanted[part]))
+        else:
+            # min(rho A, clip(rho) A) has no gradient where rho is already beyond the clip on the side that A wants.
+            pull = a.masked_fill(beyond, 0) - s.entropy * log_pi.clamp_min(-30)
+            gradient = pi * ((pi * pull).sum(1, keepdim=True) - pull)
+        d_score = gradient.view(-1)[place] / len(part)  # the loss's gradient by the scores
         torch.mv(h2.t(), d_score, out=self._gradient.weight2[:, 0])
         torch.sum(d_score, 0, keepdim=True, out=self._gradient.bias2)
         torch.mul(d_score[:, None], self.actor.weight2[:, 0], out=d2)
@@ -209,6 +222,12 @@ class CandidatePpo:
         self.adam.step(self._gradient.flat)
         ratio = rho.gather(1, chosen[index])
         return float((ratio - 1 - ratio.clamp_min(1e-30).log()).sum()), float((pi * beyond).sum())
+
+    def _towards_worth(self, scores: Tensor, worth: Tensor, wanted: Tensor) -> Tensor:
+        """(rows, N) gradient of the regression's loss by the scores: differences within a decision, and nothing else."""
+        count = wanted.sum(1, keepdim=True)
+        error = (scores * self.settings.temperature - worth).masked_fill(~wanted, 0)
+        return (error - error.sum(1, keepdim=True) / count).masked_fill(~wanted, 0) / count
 
     def _buffers(self, rows: int) -> tuple[Tensor, ...]:
         """Four of shape (rows, H), overwritten at every call."""

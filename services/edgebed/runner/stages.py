@@ -100,6 +100,7 @@ class Stages:
         updates = math.ceil(training.episodes / training.episodes_per_update)
         settings = CandidatePpoSettings(
             crowding=training.crowding,
+            temperature=training.temperature if training.algorithm == "worth" else 0.0,
             clip=training.clip,
             epochs=training.epochs,
             minibatches=training.minibatches,
@@ -118,6 +119,7 @@ class Stages:
             updates=updates,
             episodes_per_update=training.episodes_per_update,
             ask=training.ask,
+            learns_to_ask=training.learns_to_ask or (training.ask,),
             training_seed=self.training_seed,
             seed=int(rng.integers(0, 2**63)),
             label=f"{self.label}: training over networks",

@@ -44,6 +44,8 @@ class TrainingLesson:
     updates: int
     episodes_per_update: int
     ask: str | int
+    learns_to_ask: tuple[str | int, ...]
+    """Whom it asks in one update after the other, in turn."""
     training_seed: int
     seed: int
     label: str
@@ -154,15 +156,16 @@ class Training:
         from edgebed.learning.judging import judge
 
         lesson, weights = self._lesson, self.weights()
+        ask = lesson.learns_to_ask[self.updates % len(lesson.learns_to_ask)]
         each = max(1, lesson.episodes_per_update // lesson.per_update)
         judged = []
         for k in range(lesson.per_update):
             number = self.updates * lesson.per_update + k
             context = self._context(number)
-            actor = CandidateActor(context, weights)
+            actor = CandidateActor(context, weights, ask=ask)
             tasks = context.workload.draw(context.network, context.network_seed, Stream.TRAINING, range(each))
             log = self._setting.play_on(context.network, actor, tasks).log
-            judged.append(judge(log, context, actor.scorer, Ask.of(lesson.ask), self._settings.crowding))
+            judged.append(judge(log, context, actor.scorer, Ask.of(ask), self._settings.crowding))
         self.metrics = self._learner.update(judged)
         if self.updates % CHECKPOINT_UPDATES == 0 and self.updates < self.total:
             self._save(self._unfinished)

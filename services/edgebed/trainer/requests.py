@@ -87,6 +87,7 @@ class TrainingTerms(Document):
     """Gradient steps come in updates of several."""
     episodes_per_update: Count
     ask: AskChoice
+    learns_to_ask: Annotated[tuple[AskChoice, ...], Field(strict=False, min_length=1, max_length=10)]
     training_seed: Annotated[int, Field(ge=0, le=10**6)]
     seed: Seed
     label: Annotated[str, Field(max_length=300)] = ""

@@ -82,10 +82,11 @@ def test_a_step_follows_the_gradient_of_the_objective(every: bool) -> None:
     torch.testing.assert_close(made._gradient.flat, flat.grad, atol=2e-6, rtol=1e-3)
 
 
-def test_it_learns_on_a_network() -> None:
-    """From nearly random choices, sixty updates lead beyond RATC, and the policy expects what it brings."""
+@pytest.mark.parametrize("temperature", [0.0, 0.07], ids=["clipped objective", "regression"])
+def test_it_learns_on_a_network(temperature: float) -> None:
+    """From nearly random choices, sixty updates lead beyond RATC."""
     here = context()
-    made = learner(falls_over=60)
+    made = learner(falls_over=60, temperature=temperature, learning_rate=2e-3)
     for k in range(60):
         measured = made.update([judged(here, made, range(4 * k, 4 * k + 4))])
     fresh = range(40)
@@ -94,6 +95,29 @@ def test_it_learns_on_a_network() -> None:
     assert learned > success(episodes(here, Ratc(here), fresh, Stream.EVALUATE)) + 0.01
     assert measured["clipped"] < 0.5
     assert 0 < measured["entropy"] < np.log(N)
+
+
+def test_a_regression_step_follows_the_gradient_of_its_loss() -> None:
+    """With a temperature, the first step's gradient is that of the squared differences as autograd finds it."""
+    here = context()
+    made = learner(temperature=0.1, epochs=1, minibatches=1)
+    part = judged(here, made, range(2))
+    flat = made.actor.flat.clone().requires_grad_()
+    h, s, d = 48, len(STATIC), len(DYNAMIC)
+    w0, b0, w1, b1, w2, b2 = torch.split(flat, [(s + d) * h, h, h * h, h, h, 1])
+    static = torch.from_numpy(part.static).view(N, N, s)[torch.from_numpy(part.source)]
+    x = torch.cat([static, torch.from_numpy(part.dynamic)], 2)
+    h1 = torch.relu(x @ w0.view(s + d, h) + b0)
+    scores = (torch.relu(h1 @ w1.view(h, h) + b1) @ w2.view(h, 1) + b2)[:, :, 0]
+    loss = torch.zeros(())
+    for row, worth, wanted in zip(scores, torch.from_numpy(part.worth), torch.from_numpy(part.wanted), strict=True):
+        error = 0.1 * row[wanted] - worth[wanted]
+        loss = loss + (error - error.mean()).square().mean() / 2
+    # The loss is in units of worth; its gradient by the scores lacks the factor tau, as a step of Adam does not mind.
+    (loss / len(scores) / 0.1).backward()
+    made.update([part])
+    assert flat.grad is not None
+    torch.testing.assert_close(made._gradient.flat, flat.grad, atol=2e-6, rtol=1e-3)
 
 
 def test_parts_of_several_networks_are_learned_together() -> None:

@@ -24,7 +24,7 @@ from edgebed.systems.cooperative.errors import ModelError
 
 # Three networks of training leave nearly every other one outside of their ranges.
 pytestmark = pytest.mark.filterwarnings("ignore::edgebed.systems.cooperative.candidate_ranges.OutsideTraining")
-TRAINING = {"algorithm": "candidate-ppo", "episodes": 6, "episodesPerUpdate": 2, "hidden": 8}
+TRAINING = {"algorithm": "worth", "episodes": 6, "episodesPerUpdate": 2, "hidden": 8}
 OVER = {"name": "over", "training": TRAINING}
 COLLECT = {"policy": "ratc", "episodes": 3}
 OUTCOMES = {"algorithm": "outcomes", "updates": 5, "batchSlots": 8, "hidden": 8}
@@ -158,7 +158,7 @@ def test_drawn_networks_have_the_sizes_that_are_asked_for() -> None:
     """Sizes take turns from update to update, seeds differ, and no network is the evaluation's."""
     one = experiment(OVER)
     setting = Setting.of(one, 0, read_inputs(one))
-    lesson = TrainingLesson({}, "specification", 2, (3, 6), 4, 4, "none", 0, 1, "")
+    lesson = TrainingLesson({}, "specification", 2, (3, 6), 4, 4, "none", ("none",), 0, 1, "")
     drawn = TrainingNetworks(setting, lesson)
     drawn.check()
     assert [drawn.network(k).nodes for k in range(8)] == [3, 3, 6, 6, 3, 3, 6, 6]
@@ -286,7 +286,7 @@ def test_a_teacher_tells_how_far_training_is(tmp_path: Path) -> None:
             told.append((amount, note))
 
     setting = Setting.of(one, 0, read_inputs(one))
-    lesson = TrainingLesson({"hidden": 8}, "specification", 1, (), 3, 2, "none", 0, 1, "training")
+    lesson = TrainingLesson({"hidden": 8}, "specification", 1, (), 3, 2, "none", ("none", 2), 0, 1, "training")
     LocalTeacher(setting).train(lesson, tmp_path, tmp_path / "unfinished", Told())
     assert [amount for amount, _ in told] == [0, 1, 1, 1]
     assert told[-1][1].startswith("success ")

@@ -68,6 +68,10 @@ DYNAMIC = (
 )
 """Columns of the dynamic part."""
 
+STATIC_SCALE = np.array([1, 8, 2, 4, 20, 2, 2, 4, 1, 1, 1, 4, 2], dtype=np.float64)
+DYNAMIC_SCALE = np.array([8, 2, 4, 1, 10, 1, 1, 1, 1, 1, 1, 1, 1], dtype=np.float32)
+"""What columns are multiplied by, so that those of a network like the paper's are all about as large."""
+
 FAR = 3.0
 """Numbers are cut here: beyond three deadlines a candidate is as bad as it can be."""
 
@@ -178,12 +182,13 @@ class CandidateObservation:
         capacity, n = network.capacity_hz, self.nodes
         out = np.empty((n, len(STATIC)))
         out[:, 0] = np.arange(n) == source
-        out[:, 1] = np.minimum(self.mean_size_bits / self._rate[source] / d, FAR)
-        out[:, 2] = np.minimum(self.mean_cycles / capacity / d, FAR)
-        out[:, 3] = np.minimum(self.alpha * d, FAR)
-        out[:, 4] = np.where(out[:, 0] == 1, 0.0, np.minimum(self.beta[source] * d, FAR))
+        out[:, 1] = self.mean_size_bits / self._rate[source] / d
+        out[:, 2] = self.mean_cycles / capacity / d
+        out[:, 3] = self.alpha * d
+        out[:, 4] = np.where(out[:, 0] == 1, 0.0, self.beta[source] * d)
         out[:, 5:] = self._of_nodes
-        return out.astype(np.float32)
+        out *= STATIC_SCALE
+        return np.minimum(out, FAR).astype(np.float32)
 
     @cached_property
     def _of_nodes(self) -> Floats:
@@ -236,4 +241,5 @@ class CandidateObservation:
         out[:, :, 10] = backlog
         out[:, :, 11] = np.where(told, 1.0 - finish, 0.0)
         out[:, :, 12] = (available & (slack >= 0)).mean(axis=1)[:, None]
+        out *= DYNAMIC_SCALE
         return np.clip(out, -FAR, FAR, out=out)
