@@ -1,20 +1,27 @@
 """A real Kubernetes for tests: the one whose kubeconfig the environment names.
 
 EDGEBED_TEST_KUBECONFIG names the file. Without it a test is skipped and says how to run it; in CI it fails. `kubectl` must be
-on the PATH.
+on the PATH. EDGEBED_TEST_CLUSTER_FILE names a file of such variables instead, which is written once the cluster is up: who
+needs one waits for it, so that it can come up meanwhile (`.ci/cluster`).
 """
 
 import json
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 VARIABLE = "EDGEBED_TEST_KUBECONFIG"
+FILE = "EDGEBED_TEST_CLUSTER_FILE"
 LIMIT_S = 120
+UP_LIMIT_S = 3000
+"""A cluster that is built from nothing, and all images."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,7 @@ class Answer:
 
 def need_cluster() -> Cluster:
     """A cluster that answers; skips the test, or fails it in CI, where there is none."""
+    prepared()
     path = os.environ.get(VARIABLE)
     if path is None:
         reason = f"no cluster: set {VARIABLE} to the kubeconfig of one that tests may use"
@@ -66,3 +74,19 @@ def need_cluster() -> Cluster:
     cluster = Cluster(path)
     cluster.kubectl("version", "-o", "json").fine()
     return cluster
+
+
+@cache
+def prepared() -> None:
+    """Waits for the file that EDGEBED_TEST_CLUSTER_FILE names, if it does, and takes its variables into the environment.
+
+    A file NAME.failed beside it says that it will not come.
+    """
+    if (name := os.environ.get(FILE)) is None:
+        return
+    file, failed, until = Path(name), Path(f"{name}.failed"), time.monotonic() + UP_LIMIT_S
+    while not file.exists():
+        assert not failed.exists(), f"the cluster did not come up: {failed.read_text()[-4000:]}"
+        assert time.monotonic() < until, f"{file} did not come within {UP_LIMIT_S} s"
+        time.sleep(1)
+    os.environ.update(line.split("=", 1) for line in file.read_text().splitlines())

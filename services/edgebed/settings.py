@@ -119,6 +119,20 @@ SETTINGS: tuple[Setting, ...] = (
         "folder with a subfolder for each experiment",
         "/var/lib/edgebed/runs",
     ),
+    Setting(
+        "OPERATOR",
+        ("controller",),
+        "off",
+        "on: experiments that are objects of a Kubernetes namespace are this controller's (docs/kubernetes.md)",
+        "on",
+    ),
+    Setting(
+        "OPERATOR_SETTINGS",
+        ("controller",),
+        "operator.yaml",
+        "file that tells the operator how the pods of experiments look (docs/kubernetes.md)",
+        "/etc/edgebed/operator.yaml",
+    ),
     Setting("LOG_LEVEL", SERVICES, "warning", "debug, info, warning or error", "info"),
 )
 
@@ -144,6 +158,8 @@ class Settings:
     cache: Path
     spool: Path
     runs: Path
+    operator: bool
+    operator_settings: Path
     log_level: str
 
     def __repr__(self) -> str:
@@ -182,6 +198,8 @@ def read_settings(service: str, environment: Mapping[str, str], hostname: str = 
     level = found.get("LOG_LEVEL", "warning").lower()
     if level not in ("debug", "info", "warning", "error"):
         problems.append(f"{PREFIX}LOG_LEVEL: {level!r} is not allowed; give debug, info, warning or error")
+    if found.get("OPERATOR", "off") not in ("on", "off"):
+        problems.append(f"{PREFIX}OPERATOR: {found['OPERATOR']!r} is not allowed; give on or off")
     if not _TESTBED.match(found.get("TESTBED", DEFAULT_TESTBED)):
         remedy = "give letters, digits and -, at most 63"
         problems.append(f"{PREFIX}TESTBED: {found['TESTBED']!r} is not allowed; {remedy}")
@@ -205,6 +223,8 @@ def read_settings(service: str, environment: Mapping[str, str], hostname: str = 
         cache=Path(found.get("CACHE", "cache")),
         spool=Path(found.get("SPOOL", "spool")),
         runs=Path(found.get("RUNS", "runs")),
+        operator=found.get("OPERATOR", "off") == "on",
+        operator_settings=Path(found.get("OPERATOR_SETTINGS", "operator.yaml")),
         log_level=level,
     )
 

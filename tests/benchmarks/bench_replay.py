@@ -8,6 +8,8 @@ import asyncio
 import multiprocessing
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from edgebed.processes.replay import Stand
 from edgebed.runner.replay import replay_case
 from edgebed.simulator.rollout import play
 from edgebed.systems.cooperative.cases import Case
+from edgebed.systems.cooperative.log import TaskLog
 from edgebed.systems.cooperative.policies.ratc import Ratc
 from edgebed.systems.cooperative.policy import PolicyContext
 from edgebed.systems.cooperative.randomness import Stream
@@ -35,10 +38,10 @@ RATE = 20_000
 GOLDEN = sorted((Path(__file__).parents[1] / "data/golden").glob("*.json"))
 
 
-def testbed_case(nodes: int, seed: int) -> Case:
+def drawn_case(nodes: int, seed: int, slots: int = TESTBED.workload.slots) -> Case:
     """An episode of the testbed setup with the decisions that RATC takes in the simulator."""
     network = replace(TESTBED.network, nodes=nodes).draw(seed)
-    workload = TESTBED.workload.draw(network, seed, Stream.EVALUATE, range(1))
+    workload = replace(TESTBED.workload, slots=slots).draw(network, seed, Stream.EVALUATE, range(1))
     policy = Ratc(PolicyContext(network, TESTBED.workload, Rules(), 0.25, seed))
     log = play(network, workload, Rules(), policy, 0.25).log
     places = list(zip(log.slot.tolist(), log.source.tolist(), strict=True))
@@ -58,8 +61,8 @@ def bench_replay() -> list[Result]:
     golden = [Case.from_text(path.read_text(), path.name) for path in GOLDEN]
     return [
         *_replayed("20 golden cases", golden),
-        *_replayed("testbed, 10 nodes", [testbed_case(10, seed) for seed in (1, 2, 3, 4)]),
-        *_replayed("testbed, 20 nodes", [testbed_case(20, seed) for seed in (1, 2, 3, 4)]),
+        *_replayed("testbed, 10 nodes", [drawn_case(10, seed) for seed in (1, 2, 3, 4)]),
+        *_replayed("testbed, 20 nodes", [drawn_case(20, seed) for seed in (1, 2, 3, 4)]),
     ]
 
 
@@ -112,29 +115,39 @@ def bench_log_beside_an_experiment() -> list[Result]:
 
 
 def _play(rate: int) -> tuple[float, list[float]]:
-    """Records stored a second while so many are sent, and the error of each transfer's length in percent."""
-    cases = [testbed_case(10, seed) for seed in (1, 2, 3, 4)]
-    with tempfile.TemporaryDirectory() as folder, Stand(Path(folder), 10) as stand:
-        context = multiprocessing.get_context("spawn")
-        stop = context.Event()
-        load = context.Process(target=_send_records, args=(stand.log_address, rate, stop))
-        if rate:
-            load.start()
-            while stand.writer.stored == 0:
-                time.sleep(0.05)
+    """Records stored a second while so many are sent, and the errors of what the nodes send meanwhile in percent."""
+    cases = [drawn_case(10, seed) for seed in (1, 2, 3, 4)]
+    errors: list[float] = []
+    with tempfile.TemporaryDirectory() as folder, Stand(Path(folder), 10) as stand, loaded(stand, rate):
         stored, begin = stand.writer.stored, time.perf_counter()
-        errors: list[float] = []
         for case in cases:
-            log = stand.play(case)
-            moved = ~np.isnan(log.received_s)
-            link_rate = case.network.link_rate_bits_per_s[log.source[moved], log.destination[moved]]
-            wanted = log.size_bits[moved] / link_rate
-            errors += (100 * np.abs(log.transmission_s[moved] - wanted) / wanted).tolist()
+            errors += transfer_errors(case, stand.play(case))
         stored_per_s = (stand.writer.stored - stored) / (time.perf_counter() - begin)
-        if rate:
-            stop.set()
-            load.join()
     return stored_per_s, errors
+
+
+@contextmanager
+def loaded(stand: Stand, rate: int) -> Iterator[None]:
+    """So many records a second beside those of the nodes; from the first that is stored."""
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    load = context.Process(target=_send_records, args=(stand.log_address, rate, stop))
+    if rate:
+        load.start()
+        while stand.writer.stored == 0:
+            time.sleep(0.05)
+    yield
+    if rate:
+        stop.set()
+        load.join()
+
+
+def transfer_errors(case: Case, log: TaskLog) -> list[float]:
+    """How much longer or shorter than s / r each transfer took, in percent of it."""
+    moved = ~np.isnan(log.received_s)
+    wanted = log.size_bits[moved] / case.network.link_rate_bits_per_s[log.source[moved], log.destination[moved]]
+    errors: list[float] = (100 * np.abs(log.transmission_s[moved] - wanted) / wanted).tolist()
+    return errors
 
 
 def _send_records(address: str, rate: int, stop: Any) -> None:
@@ -164,7 +177,7 @@ def bench_nodes() -> list[Result]:
     """Twenty nodes: how soon they serve, and what each has of its own while it works."""
     import httpx
 
-    case = testbed_case(20, 1)
+    case = drawn_case(20, 1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with Family(folder) as family, httpx.Client(trust_env=False) as client:

@@ -33,7 +33,7 @@ class Played:
 
     def __init__(self):
         self.runs, self.lock = {}, threading.Lock()
-        self.submitted, self.stopped, self.forgotten = [], [], []
+        self.submitted, self.stopped, self.adopted, self.forgotten = [], [], [], []
         self.refuses: Exception | None = None
 
     def submit(self, name, document):
@@ -54,6 +54,10 @@ class Played:
             self.stopped.append(name)
             if name in self.runs:
                 self.runs[name]["state"] = "stopped"
+
+    def adopt(self, name, artefact, started_at, ended_at):
+        with self.lock:
+            self.adopted.append((name, artefact))
 
     def forget(self, name):
         with self.lock:

@@ -124,6 +124,8 @@ def test_a_simulation_is_a_job_and_its_results_are_in_the_status(ground, operato
     ground.says(pod["metadata"]["name"], {"phase": "Succeeded", "containerStatuses": containers})
     ground.kubectl("wait", "--for=condition=Succeeded", "exp/quick", "--timeout=60s").fine()
     assert ground.status("quick")["successRate"] == "75.0 %"
+    run = run_of("quick", uid)
+    assert set(ground.runs.adopted) == {(run, f"results/{run}")}
 
 
 @pytest.mark.parametrize("phase", ["Starting", "Deploying", "Suspended", "Succeeded", "Failed"])

@@ -82,7 +82,11 @@ def test_installed_or_not_the_same_policies_are_found():
     assert PROJECT["entry-points"]["edgebed.policies"] == registry.BUILT_IN
 
 
-@pytest.mark.parametrize("name", ["dev", "torch"])
+LOCKS = sorted(path.stem for path in (ROOT / "requirements").glob("*.txt"))
+ROLES = ("controller", "edge-node", "task-generator", "trainer")
+
+
+@pytest.mark.parametrize("name", LOCKS)
 def test_pins_carry_hashes_and_no_addresses(name):
     """Every pinned package can be checked, from whatever index it is fetched."""
     text = (ROOT / f"requirements/{name}.txt").read_text()
@@ -92,15 +96,36 @@ def test_pins_carry_hashes_and_no_addresses(name):
     assert "://" not in text
 
 
-def test_torch_is_pinned_to_what_it_shares_with_the_others():
-    """Two files are installed one after the other, so they must not want two versions of one package."""
-    pins = [
-        dict(re.findall(r"^([a-z0-9-]+)==([^\s;]+)", (ROOT / f"requirements/{name}.txt").read_text(), re.M))
-        for name in ("dev", "torch")
-    ]
-    assert {name: pin for name, pin in pins[1].items() if pins[0].get(name, pin) != pin} == {}
+def pins(name: str) -> set[tuple[str, str]]:
+    """Packages of a lock with their versions."""
+    return set(re.findall(r"^([a-z0-9-]+)==([^\s;]+)", (ROOT / f"requirements/{name}.txt").read_text(), re.M))
+
+
+@pytest.mark.parametrize("name", [name for name in LOCKS if name != "dev"])
+def test_what_is_shared_with_the_tests_has_their_version(name):
+    """Images hold what was tested; and files that are installed one after the other do not want two versions of one package."""
+    tested = pins("dev")
+    known = {package for package, _ in tested}
+    assert {pin for pin in pins(name) if pin[0] in known} <= tested
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_roles_lock_holds_its_extra(role):
+    """After a change of pyproject.toml, `make lock`; torch has a lock of its own, because it may come from another index."""
+    extras, direct = {role}, requirements()
+    while extras:
+        direct |= requirements(extra := extras.pop())
+        for line in PROJECT["optional-dependencies"][extra]:
+            extras |= (
+                set(line.removeprefix("edgebed[").rstrip("]").split(",")) if line.startswith("edgebed[") else set()
+            )
+    packages = {package for package, _ in pins(role)}
+    assert direct - {"torch"} <= packages
+    assert "torch" not in packages
+    assert ("torch" in direct) == (role == "trainer")
 
 
 def test_one_version():
     """What is cited is what is installed."""
     assert f"\nversion: {edgebed.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\nARG VERSION={edgebed.__version__}\n" in (ROOT / "docker/Dockerfile").read_text()

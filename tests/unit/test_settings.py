@@ -39,6 +39,7 @@ def test_a_secret_comes_from_a_file_and_is_never_shown(tmp_path):
             {"EDGEBED_CONTROLLER": "controller"},
             "EDGEBED_CONTROLLER: 'controller' is not allowed; give http://HOST:PORT",
         ),
+        ({"EDGEBED_OPERATOR": "yes"}, "EDGEBED_OPERATOR: 'yes' is not allowed; give on or off"),
         ({"EDGEBED_LOG_LEVEL": "loud"}, "EDGEBED_LOG_LEVEL: 'loud' is not allowed; give debug"),
         ({"EDGEBED_TOKEN_FILE": "/nowhere/token"}, "EDGEBED_TOKEN_FILE: '/nowhere/token' cannot be read"),
         ({"EDGEBED_TOKEN": "a", "EDGEBED_TOKEN_FILE": "/dev/null"}, "EDGEBED_TOKEN: is given twice"),

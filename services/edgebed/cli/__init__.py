@@ -12,9 +12,16 @@ import what they need when they run, so that help and mistakes answer at once.
     tables     results as a table
 """
 
+import os
+import signal
+
 
 def main() -> None:
     """The console entry point."""
+    if os.getpid() == 1:
+        # The kernel spares the first process of a container every signal that it does not handle. Services handle SIGTERM
+        # once they serve; before that, and in all other commands, it ends the process as it would end any other.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     try:
         from edgebed.cli.app import app
 

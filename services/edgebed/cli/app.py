@@ -41,6 +41,23 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from edgebed import __version__
+
+        print(f"edgebed {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="print the version")
+    ] = False,
+) -> None:
+    """What goes before a command."""
+
+
 @app.command()
 def run(
     file: File,

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import typer
 
 EXTRAS = {
-    **dict.fromkeys(("gymnasium", "matplotlib", "numba", "pettingzoo", "pyarrow", "scipy"), "simulator"),
+    **dict.fromkeys(("gymnasium", "matplotlib", "numba", "pettingzoo", "pyarrow", "scipy", "sqlalchemy"), "simulator"),
     "torch": "trainer",
 }
 """Which extra of this distribution brings a package that the base install does without."""

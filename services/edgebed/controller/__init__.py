@@ -27,5 +27,7 @@ phases an experiment has (`runner`), how a policy is learned (the trainer), what
     files         what a run leaves for people, over HTTP
     page          a page for browsers
     metrics       for Prometheus
+    alone         one controller at a time, where it is started again by others
+    companion     what may work beside all this in the same process: the operator
     app           everything above as one application; main is its process
 """

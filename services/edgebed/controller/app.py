@@ -21,8 +21,8 @@ from edgebed.metrics import CONTENT_TYPE, page
 from edgebed.stores.calls import Calls
 from edgebed.stores.coordination import Coordinator
 from edgebed.stores.log_writer import LogWriter
-from edgebed.wire.description import TEXT, describe
-from edgebed.wire.problems import install_problem_handlers
+from edgebed.wire.description import TEXT, describe, problems
+from edgebed.wire.problems import Problem, install_problem_handlers
 from edgebed.wire.server import HotRoutes
 
 
@@ -41,6 +41,8 @@ class Parts:
     settings: InUse[ControllerSettings]
     calls: Calls = field(default_factory=lambda: Calls("controller"))
     """To the controller's stores."""
+    problems: Callable[[], list[str]] = list
+    """Why the process should be started again; nothing while it works."""
 
 
 def create_app(parts: Parts, closing: asyncio.Event) -> FastAPI:
@@ -52,6 +54,13 @@ def create_app(parts: Parts, closing: asyncio.Event) -> FastAPI:
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
         """Whether the process answers."""
+        return {"status": "ok"}
+
+    @app.get("/livez", responses=problems(503))
+    async def livez() -> dict[str, str]:
+        """Whether the process works: it answers, and so does what works beside it. For a probe of its liveness."""
+        if found := parts.problems():
+            raise Problem(503, "Not alive", "; ".join(found))
         return {"status": "ok"}
 
     @app.get("/metrics", response_class=Response, responses=TEXT)

@@ -1,6 +1,7 @@
 """Which processes make the testbed: nodes in the order of their names, one generator, one trainer.
 
-A service that was heard of once is remembered: a node that went away keeps its index, and its address, for when it comes back.
+A service that was heard of once is remembered: a node that went away keeps its index, for when it comes back under its name,
+at the address that it had or, as pods do, at another.
 """
 
 import re
@@ -40,35 +41,48 @@ class Directory:
         wait_s: float | None = None,
         settings: InUse[ControllerSettings] | None = None,
         testbed: str = DEFAULT_TESTBED,
+        least_s: float = 0.0,
     ) -> None:
         """`wait_s` is how long to wait for services that are being started, if it is not what the settings say.
 
         Services of other testbeds than `testbed` are passed over.
         """
         self._coordinator, self._wait_s, self.testbed = coordinator, wait_s, testbed
-        self._settings = settings or InUse(ControllerSettings)
+        self._settings, self._least_s = settings or InUse(ControllerSettings), least_s
         self._known: dict[tuple[str, str], Instance] = {}
 
-    def of(self, testbed: str) -> "Directory":
-        """The services of another testbed in the same registry."""
-        return Directory(self._coordinator, self._wait_s, self._settings, testbed)
+    def of(self, testbed: str, least_s: float = 0.0) -> "Directory":
+        """The services of another testbed in the same registry, waited for for `least_s` at least."""
+        return Directory(self._coordinator, self._wait_s, self._settings, testbed, least_s)
 
     def nodes(self, count: int, stop: threading.Event) -> list[Instance]:
         """`count` edge nodes by name, node-2 before node-10. Raises EnvironmentFault when there are not so many in time."""
         return self._wait("edge-node", count, stop)[:count]
 
     def one(self, service: str, stop: threading.Event) -> Instance:
-        """The instance of a service of which one is enough; the latest that was heard of."""
-        return self._wait(service, 1, stop)[-1]
+        """The instance of a service of which one is enough; the latest that was started. Raises like `nodes`."""
+        return max(self._wait(service, 1, stop), key=_started)
+
+    def there(self, service: str) -> dict[str, Instance]:
+        """Who was heard of lately, by name; nobody while the registry is away. Waits for nobody."""
+        try:
+            found = self._current(service)
+        except EnvironmentFault:
+            return {}
+        return {instance.name: instance for instance in found}
+
+    def latest(self, service: str) -> Instance | None:
+        """Of those, the latest that was started."""
+        return max(self.there(service).values(), key=_started, default=None)
 
     def _wait(self, service: str, count: int, stop: threading.Event) -> list[Instance]:
         wait_s = self._settings.values.service_wait_seconds if self._wait_s is None else self._wait_s
+        wait_s = max(wait_s, self._least_s)
         until = time.monotonic() + wait_s
         while True:
             away = ""
             try:
-                found = self._coordinator.instances(service)
-                current = [i for i in found if i.metadata.get("testbed", DEFAULT_TESTBED) == self.testbed]
+                current = self._current(service)
             except EnvironmentFault as error:  # that the registry is away says nothing about those that were there
                 current, away = self._remembered(service), str(error)
             self._known |= {(i.service, i.name): i for i in current}
@@ -89,8 +103,16 @@ class Directory:
             f"{said}; start the others with EDGEBED_CONTROLLER set to this controller's address, or with its coordination"
         )
 
+    def _current(self, service: str) -> list[Instance]:
+        found = self._coordinator.instances(service)
+        return [i for i in found if i.metadata.get("testbed", DEFAULT_TESTBED) == self.testbed]
+
     def _remembered(self, service: str) -> list[Instance]:
         return [instance for instance in self._known.values() if instance.service == service]
+
+
+def _started(instance: Instance) -> tuple[str, str]:
+    return instance.metadata.get("startedAt", ""), instance.name
 
 
 _by_name: Callable[[Instance], list[tuple[int, str]]] = lambda instance: [  # noqa: E731  # a key

@@ -25,8 +25,8 @@ from edgebed.controller.steps import planned_episodes, step_of
 from edgebed.controller.teachers import Teachers
 from edgebed.controller.testbed import Testbed
 from edgebed.experiment.defaults import Defaults, filled
-from edgebed.experiment.errors import EdgebedError
-from edgebed.experiment.files import canonical, faults, write_atomically
+from edgebed.experiment.errors import EdgebedError, EnvironmentFault
+from edgebed.experiment.files import canonical, faults, remove_folder, write_atomically
 from edgebed.experiment.folder import SPECIFICATION, RunFolder, open_run_folder, recorded_defaults
 from edgebed.experiment.reading import load
 from edgebed.live.documents import ControllerSettings, Policies
@@ -44,6 +44,10 @@ LIVE = "live.json"
 STOP_S = 30.0
 """How long an experiment that is told to stop may take to notice."""
 
+OTHERS_S = 60.0
+"""How long services of a testbed beside the controller's own are waited for. They are there, as whoever gave the experiment
+knows; but a controller that was started again is found by them through others, such as a Service, only after a while.
+"""
 LOG_AWAY_S = 300.0
 """How long the task log's server may be away."""
 
@@ -124,7 +128,9 @@ def summary(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
     """A line of the list of experiments."""
     return {
         "name": name,
-        **{key: state.get(key) for key in ("run", "state", "reason", "startedAt", "endedAt", "artefact")},
+        **{
+            key: state.get(key) for key in ("run", "state", "reason", "startedAt", "endedAt", "artefact", "unpublished")
+        },
     }
 
 
@@ -140,12 +146,20 @@ class Experiments:
         with faults(runs):
             runs.mkdir(parents=True, exist_ok=True)
 
-    def submit(self, document: Mapping[str, Any], name: str | None = None, testbed: str | None = None) -> Running:
+    def submit(
+        self,
+        document: Mapping[str, Any],
+        name: str | None = None,
+        testbed: str | None = None,
+        owner: str | None = None,
+    ) -> Running:
         """Starts an experiment, or goes on with it; one that runs already is left alone.
 
         `name` is the folder's, below the folder of runs; by default metadata.name. `testbed` is whose nodes it plays on, by
-        default those of the controller's own. Raises UserError with everything that is wrong, Busy while another one runs
-        there, EnvironmentFault for a folder that cannot be written.
+        default those of the controller's own. `owner` is who looks after it, kept with it.
+
+        Raises UserError with everything that is wrong, Busy while another one runs there, EnvironmentFault for a folder that
+        cannot be written.
         """
         on = testbed or self._services.directory.testbed
         metadata = document.get("metadata")
@@ -159,7 +173,7 @@ class Experiments:
             if there is not None and there.state["state"] == "running" and there.folder.experiment == as_run:
                 return there
             self._mind_others(on)
-            return self._start(open_run_folder(path, experiment, VERSIONS, defaults), on)
+            return self._start(open_run_folder(path, experiment, VERSIONS, defaults), on, owner)
 
     def _defaults(self, path: Path) -> Defaults:
         """Parameters of policies for what a specification leaves open: those of now, or those that the run began with."""
@@ -192,6 +206,11 @@ class Experiments:
         """Every experiment below the folder, by name."""
         found = {path.parent.name: _read(path) for path in self._runs.glob(f"*/{STATE}")}
         return [summary(name, state) for name, state in sorted(found.items())]
+
+    def owned_by(self, owner: str) -> list[str]:
+        """The names of those that were submitted for an owner, here or to a controller before this one."""
+        found = ((path.parent.name, _read(path)) for path in self._runs.glob(f"*/{STATE}"))
+        return sorted(name for name, state in found if state.get("owner") == owner)
 
     def find(self, name: str) -> dict[str, Any] | None:
         """Everything about one; None when there is none of that name."""
@@ -234,6 +253,47 @@ class Experiments:
             running.stop.set()
         return True
 
+    def adopt(self, name: str, artefact: str, owner: str, **about: Any) -> None:
+        """Takes in what an experiment that was run elsewhere has published, so that it is listed here and its report is served.
+
+        `about` are startedAt and endedAt, where they are known. Nothing happens where there is one of that name. Raises
+        ArtefactError, or EnvironmentFault for a folder that cannot be written.
+        """
+        if self.folder(name) is not None:
+            return
+        stored, path = self._services.artefacts.open(artefact), self._runs / name
+        with faults(path):
+            for file in stored.files:
+                target = path / file
+                if not target.resolve().is_relative_to(path.resolve()):
+                    raise EnvironmentFault(
+                        f"artefact {artefact} has a file {file}, which is outside of it; look who made it"
+                    )
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(stored.read(file))
+        state = {"run": name, "state": "finished", "version": 0, "owner": owner, "artefact": artefact, **about}
+        write_atomically(path / STATE, canonical(state))
+        self.version += 1
+
+    def remove(self, name: str) -> None:
+        """Stops an experiment if it runs, and takes away its folder once it has; its tasks stay in the log, and what was
+        published where it is. Nothing happens where there is none of that name.
+
+        Raises Busy for one that does not stop, EnvironmentFault for a folder that cannot be removed; then try again.
+        """
+        if self.folder(name) is None:
+            return
+        self.stop(name)
+        running = self._known.get(name)
+        if running is not None and running.thread is not None:
+            running.thread.join(STOP_S)
+            if running.thread.is_alive():
+                raise Busy(f"experiment {name} does not stop within {STOP_S:g} s")
+        with self._lock:
+            self._known.pop(name, None)
+            remove_folder(self._runs / name, last=STATE)
+            self.version += 1
+
     def close(self) -> None:
         """Interrupts what runs; it goes on when the controller is back."""
         for running in list(self._known.values()):
@@ -249,17 +309,19 @@ class Experiments:
                     f"experiment {running.name} runs; wait for it, or stop it with DELETE /v1/experiments/{running.name}"
                 )
 
-    def _start(self, folder: RunFolder, testbed: str) -> Running:
+    def _start(self, folder: RunFolder, testbed: str, owner: str | None = None) -> Running:
         state = _read(folder.path / STATE) or {
             "run": f"{folder.experiment.name}-{time.time_ns() // 10**6}",
             "version": 0,
         }
         state["testbed"] = testbed
+        if owner is not None:
+            state["owner"] = owner
         running = Running(folder, state)
         running.keep(state="running", reason=None, startedAt=_now(), endedAt=None, planned=running.planned)
         services = self._services
         directory = services.directory
-        running.directory = directory if testbed == directory.testbed else directory.of(testbed)
+        running.directory = directory if testbed == directory.testbed else directory.of(testbed, OTHERS_S)
         running.testbed = Testbed(
             state["run"],
             directory=running.directory,

@@ -1,7 +1,8 @@
 """The nodes of one network: all asked at once, and who does not answer for long enough is lost.
 
 A call is repeated while a node does not answer, so what is asked here must bear being asked twice. A node is lost once it
-has not answered for `loss_s`. Being lost is not for ever: one that was started again is found, and told everything anew.
+has not answered for `loss_s`. Being lost is not for ever: one that was started again is found, and told everything anew; one
+that came back at another address is moved there first.
 """
 
 import time
@@ -78,6 +79,11 @@ class Fleet:
 
         lost = list(self.lost)
         return [node for node, well in zip(lost, self._pool.map(healthy, lost), strict=True) if well]
+
+    def move(self, node: int, remote: Remote) -> None:
+        """The node is there from now on, and is not lost; who waits for its answer hears it from there."""
+        self.nodes = (*self.nodes[:node], remote, *self.nodes[node + 1 :])
+        self.lost.pop(node, None)
 
     def close(self) -> None:
         """Ends the threads."""

@@ -6,6 +6,7 @@ import socket
 import time
 
 from edgebed.controller.app import Parts, create_app, hot_routes
+from edgebed.controller.companion import Accompany
 from edgebed.controller.configuration import Desk, check_policies
 from edgebed.controller.directory import Directory
 from edgebed.controller.experiments import Experiments, Services
@@ -29,8 +30,13 @@ DRAIN_S = 2.0
 _log = logging.getLogger(__name__)
 
 
-async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | None = None) -> None:
-    """Serves until `stop` is set, then drains. `sock` listens already where a parent has bound it."""
+async def serve(
+    settings: Settings, stop: asyncio.Event, sock: socket.socket | None = None, accompany: Accompany | None = None
+) -> None:
+    """Serves until `stop` is set, then drains. `sock` listens already where a parent has bound it.
+
+    What `accompany` makes works beside the controller as long as it serves.
+    """
     calls = Calls("controller")
     store = TaskLogStore(settings.task_log, password=settings.task_log_password)
     writer = LogWriter(calls.timed("taskLog", "append_rows", store.append_rows), settings.spool / "controller")
@@ -41,12 +47,13 @@ async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | N
     ingest, waiting = Ingest(writer), Waiting()
     tuning, policies = InUse(ControllerSettings), InUse(Policies, check_policies)
     member = Member(settings, "controller", "controller", [tuning, policies])
+    artefacts = calls.of_artefacts(open_artefacts(settings.artefacts))
     services = Services(
         directory=Directory(coordinator, settings=tuning, testbed=settings.testbed),
         caller=caller,
         store=store,
         ingest=ingest,
-        artefacts=calls.of_artefacts(open_artefacts(settings.artefacts)),
+        artefacts=artefacts,
         address=settings.advertise,
         token=settings.token,
         settings=tuning,
@@ -54,14 +61,16 @@ async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | N
         calls=calls,
     )
     experiments = Experiments(settings.runs, services)
+    companion = None if accompany is None else accompany(experiments, artefacts)
     desk = Desk(coordinator, caller, settings.cache)
-    parts = Parts(coordinator, ingest, writer, experiments, waiting, desk, member.state, tuning, calls)
+    problems = list if companion is None else companion.problems
+    parts = Parts(coordinator, ingest, writer, experiments, waiting, desk, member.state, tuning, calls, problems)
     server = serve_http(
         create_app(parts, stop),
         hot_routes(parts),
         sock or (settings.host, settings.port),
         token=settings.token,
-        open_paths=frozenset({"/healthz"}) | OPEN_PATHS,
+        open_paths=frozenset({"/healthz", "/livez"}) | OPEN_PATHS,
     )
     await server.start()
     member.join(coordinator, desk.open)
@@ -69,11 +78,15 @@ async def serve(settings: Settings, stop: asyncio.Event, sock: socket.socket | N
         resumed = await asyncio.to_thread(experiments.resume)
         for running in resumed:
             _log.warning("experiment %s goes on where it was interrupted", running.name)
+        if companion is not None:
+            companion.start()
         await stop.wait()
     finally:
         stop.set()
         waiting.close()
-        # First what runs, while the nodes can still deliver their records; then the server; then the stores.
+        # First who gives orders; then what runs, while the nodes can still deliver their records; then server and stores.
+        if companion is not None:
+            await asyncio.to_thread(companion.close)
         await asyncio.to_thread(experiments.close)
         await server.stop(DRAIN_S)
         await member.stop()

@@ -19,7 +19,7 @@ from edgebed.controller.account import Stats
 from edgebed.controller.directory import Stopped
 from edgebed.controller.fleet import Fleet
 from edgebed.controller.ingest import Arrivals
-from edgebed.controller.remote import Remote, RemoteError, RemoteRefused
+from edgebed.controller.remote import Remote, RemoteAway, RemoteError, RemoteRefused
 from edgebed.controller.watch import Watch
 from edgebed.experiment.errors import EdgebedError, EnvironmentFault
 from edgebed.wire.generated import testbed_pb2 as pb
@@ -53,6 +53,10 @@ class Ended:
     """When a node was first noticed to be lost, from the episode's start; its end where none was."""
 
 
+class GeneratorAway(RemoteAway):
+    """The generator does not answer, or was started again: what it had not emitted will never come."""
+
+
 class Round:
     """Plays one episode with the nodes of a fleet."""
 
@@ -70,22 +74,27 @@ class Round:
         self._arrivals, self._stop, self._check = arrivals, stop, check
 
     def play(self, plan_at: PlanAt, decision_key: int, longest_s: float, tell_again: Callable[[], None]) -> Ended:
-        """From telling everybody to the end; whatever is raised, nothing runs anywhere afterwards.
+        """From telling everybody to the end; whatever is raised, nothing runs anywhere afterwards, as far as it answers.
 
-        `longest_s` is the longest that a task can be served, `tell_again` configures nodes that know nothing.
+        Raises GeneratorAway, after which the episode may be played anew. `longest_s` is the longest that a task can be
+        served, `tell_again` configures nodes that know nothing.
         """
         before = set(self._fleet.lost)
         try:
             plan, begins = self._begin(plan_at, decision_key, tell_again)
             self._watch.begin(plan.run, plan.episode)
             noticed = self._wait(plan, begins, longest_s, before)
-            emitted = self._emitted()
+            emitted = self._emitted(plan)
             stats = self._fleet.ask(lambda _, node: node.post(_FINISH, _name(plan), timeout_s=FINISH_S))
             self._check()
-        except BaseException:
+        except BaseException as error:
             self._watch.end()
             with contextlib.suppress(EdgebedError):
-                clear(self._fleet, self._generator)
+                self._generator.delete(_CURRENT)
+            with contextlib.suppress(EdgebedError):
+                self._fleet.ask(lambda _, node: finish_whatever(node))
+            if isinstance(error, RemoteAway):  # nodes that do not answer are lost, so this is not about them
+                raise GeneratorAway(str(error)) from error
             raise
         self._watch.end()
         return Ended(plan, emitted, stats, (noticed or time.monotonic()) - begins)
@@ -144,7 +153,7 @@ class Round:
             if now < over or now - asked < _IDLE_S:
                 continue
             asked, ended = now, sum(self._arrivals.ended().values())
-            if not self._all_idle():
+            if not self._all_idle(plan):
                 idle_at = None
             elif idle_at == ended:
                 break  # twice in a row nobody had anything, and nothing came: what is missing will not come
@@ -154,21 +163,28 @@ class Round:
                 break
         return noticed
 
-    def _all_idle(self) -> bool:
+    def _all_idle(self, plan: pb.EpisodePlan) -> bool:
         """Whether no node has a task or a record left, and the generator is done."""
-        if not self._generator.get(_CURRENT)["done"]:
+        if not self._progress(plan)["done"]:
             return False
         states = self._fleet.ask(lambda _, node: node.get(_CURRENT, timeout_s=1.0))
         return all(state["idle"] and not state["unsentRecords"] for state in states.values())
 
-    def _emitted(self) -> dict[str, Any]:
+    def _progress(self, plan: pb.EpisodePlan) -> dict[str, Any]:
+        """What the generator says of the episode. Raises GeneratorAway for one that knows nothing of it."""
+        said: dict[str, Any] = self._generator.get(_CURRENT)
+        if (said.get("run"), said.get("episode")) != (plan.run, plan.episode):
+            raise GeneratorAway(f"{self._generator}: was started again in the middle of episode {plan.episode}")
+        return said
+
+    def _emitted(self, plan: pb.EpisodePlan) -> dict[str, Any]:
         """What the generator says of the episode, once it is done; stopped where it does not get done."""
         until = time.monotonic() + PATIENCE_S
-        while not (said := self._generator.get(_CURRENT))["done"]:
+        while not (said := self._progress(plan))["done"]:
             if time.monotonic() > until:
                 return dict(self._generator.delete(_CURRENT))
             time.sleep(0.01)
-        return dict(said)
+        return said
 
 
 def clear(fleet: Fleet, generator: Remote) -> None:

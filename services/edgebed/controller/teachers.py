@@ -45,6 +45,7 @@ class Teachers:
             unit.replicate,
             token=self._token,
             pause=self._pause,
+            where=self._where,
         )
         self._made.append(teacher)
         return teacher
@@ -53,6 +54,10 @@ class Teachers:
         """Closes connections."""
         for teacher in self._made:
             teacher.close()
+
+    def _where(self) -> str | None:
+        found = self._directory.latest("trainer")
+        return None if found is None else found.address
 
     def _published(self, unit: Unit) -> str:
         """The artefact with the unit's experiment; each point of a sweep is an experiment of its own."""

@@ -10,6 +10,7 @@ goes on in the middle of a phase. One that was begun and not finished is played 
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,8 +20,8 @@ from edgebed.controller.directory import Directory, pausing
 from edgebed.controller.episode import longest_stages_s, plan_of
 from edgebed.controller.fleet import Fleet
 from edgebed.controller.ingest import Ingest
-from edgebed.controller.remote import Caller, Remote
-from edgebed.controller.round import Round, clear, finish_whatever
+from edgebed.controller.remote import Caller, Remote, RemoteAway
+from edgebed.controller.round import GeneratorAway, Round, clear, finish_whatever
 from edgebed.controller.watch import Watch
 from edgebed.experiment.errors import EnvironmentFault
 from edgebed.experiment.specification import OnModelRefused, OnNodeLoss
@@ -33,6 +34,11 @@ from edgebed.stores.task_log import EpisodeRow, TaskLogStore
 from edgebed.systems.cooperative.workload import Workload
 
 FLUSH_S = 30.0
+GENERATORS = 3
+"""How often an episode is begun whose generator goes away."""
+GENERATOR_S = 30.0
+"""How long one that went away is waited for."""
+GENERATOR_POLL_S = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +78,7 @@ class Testbed:
         """
         self.run, self.store = run, store
         self._directory, self._caller, self._ingest = directory, caller, ingest
-        pause = pausing(stop)
+        self._pause = pause = pausing(stop)
         self._artefacts = PatientArtefacts(artefacts, pause, away_s)
         self._patience = lambda what: Patience(what, pause, away_s)
         self._log_address, self._next_version, self._stop = log_address, next_version, stop
@@ -92,13 +98,14 @@ class Testbed:
             return
         self.close()
         instances = self._directory.nodes(setting.network.nodes, self._stop)
-        generator = self._caller.to("task-generator", self._directory.one("task-generator", self._stop).address)
+        generator = self._generator()
         fleet = Fleet(
             [self._caller.to(f"node {k}, {i.name}", i.address) for k, i in enumerate(instances)],
             self._settings,
             self._loss_s,
         )
-        self._nodes = nodes = _Nodes(setting, application, fleet, Watch(fleet), generator)
+        names = tuple(instance.name for instance in instances)
+        self._nodes = nodes = _Nodes(setting, application, names, fleet, Watch(fleet), generator)
         self._order = None
         clear(fleet, generator)
         configure(fleet, setting, application, self._log_address, self._next_version(), run=self.run)
@@ -135,6 +142,7 @@ class Testbed:
             return self._deploy(before)  # some may have taken the new one
 
     def _deploy(self, order: Order) -> int:
+        self._bring_back()
         version = self._next_version()
         self._order = None  # until all agree, nobody knows what nodes do
         deploy(self._opened.fleet, order, self._artefacts, self.run, version, self._patience)
@@ -151,6 +159,15 @@ class Testbed:
 
         Raises NodeLost, TasksMissing, RemoteError, EnvironmentFault, or Stopped; the episode does not count then.
         """
+        for _ in range(GENERATORS - 1):
+            try:
+                return self._play(tasks, phase, position, about)
+            except GeneratorAway as error:
+                _log.warning("%s; the episode is played anew", error)
+                self._await_generator()
+        return self._play(tasks, phase, position, about)
+
+    def _play(self, tasks: Workload, phase: str, position: int, about: dict[str, Any] | None) -> EpisodeRow:
         nodes, order = self._opened, self._order
         assert order is not None  # deployed
         self._bring_back()
@@ -199,14 +216,49 @@ class Testbed:
         raise NodeLost(f"{len(fleet.lost)} of {len(fleet.nodes)} nodes went away: {reason}; {remedy}")
 
     def _bring_back(self) -> None:
-        """Lost nodes that answer again are told everything anew."""
+        """Lost nodes that answer again are told everything anew; and of one that has another address now, all are."""
         fleet = self._opened.fleet
+        moved = self._follow()
         back = fleet.found() if fleet.lost else []
         for node in back:
             del fleet.lost[node]
-        if back:
+        if moved:
+            self._tell_again(fleet.there)
+        elif back:
             self._tell_again(back)
         self._check()
+
+    def _follow(self) -> bool:
+        """Finds nodes at the addresses that they have now; whether any has another than before."""
+        nodes, there = self._opened, self._directory.there("edge-node")
+        moved = False
+        for node, name in enumerate(nodes.names):
+            known, found = nodes.fleet.nodes[node], there.get(name)
+            if found is not None and found.address != known.address:
+                _log.warning("%s is at %s now", known, found.address)
+                nodes.fleet.move(node, self._caller.to(known.name, found.address))
+                moved = True
+        return moved
+
+    def _generator(self) -> Remote:
+        return self._caller.to("task-generator", self._directory.one("task-generator", self._stop).address)
+
+    def _await_generator(self) -> None:
+        """The generator, once it answers, wherever it is; or as it is when that takes too long. Nothing runs anywhere then."""
+        nodes = self._opened
+        until = time.monotonic() + GENERATOR_S
+        while time.monotonic() < until:
+            found = self._directory.latest("task-generator")
+            if found is not None:
+                generator = self._caller.to("task-generator", found.address)
+                try:
+                    clear(nodes.fleet, generator)
+                except RemoteAway:
+                    pass
+                else:
+                    nodes.generator = generator
+                    return
+            self._pause(GENERATOR_POLL_S)
 
     def _tell_again(self, indices: list[int]) -> None:
         nodes = self._opened
@@ -241,7 +293,13 @@ class _Nodes:
     """What belongs to one replicate."""
 
     def __init__(
-        self, setting: Setting, application: dict[str, Any], fleet: Fleet, watch: Watch, generator: Remote
+        self,
+        setting: Setting,
+        application: dict[str, Any],
+        names: tuple[str, ...],
+        fleet: Fleet,
+        watch: Watch,
+        generator: Remote,
     ) -> None:
-        self.setting, self.application = setting, application
+        self.setting, self.application, self.names = setting, application, names
         self.fleet, self.watch, self.generator = fleet, watch, generator

@@ -59,13 +59,17 @@ class Watch:
                 self._look_at(node)
 
     def _look_at(self, node: int) -> None:
-        expected, remote = self._episode, self._fleet.nodes[node]
+        fleet = self._fleet
+        expected, remote = self._episode, fleet.nodes[node]
         try:
             state = remote.get("/v1/state", timeout_s=ANSWER_S)
         except RemoteError as error:
+            if remote is not fleet.nodes[node]:  # it has moved meanwhile
+                self._silent_since.pop(node, None)
+                return
             since = self._silent_since.setdefault(node, time.monotonic())
-            if time.monotonic() - since >= self._fleet.loss_s:
-                self._fleet.lost[node] = str(error)
+            if time.monotonic() - since >= fleet.loss_s:
+                fleet.lost[node] = str(error)
                 del self._silent_since[node]
             return
         self._silent_since.pop(node, None)
@@ -73,6 +77,6 @@ class Watch:
         if expected is None or expected != self._episode:
             return
         if (state.get("run"), state.get("episode")) != expected:
-            self._fleet.lost[node] = f"{remote}: was started again in the middle of episode {expected[1]}"
+            fleet.lost[node] = f"{remote}: was started again in the middle of episode {expected[1]}"
         elif fault := state.get("progress", {}).get("fault"):
             self.faults[node] = str(fault)

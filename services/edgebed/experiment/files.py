@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,23 @@ def write_atomically(path: Path, content: bytes) -> None:
                 temporary.unlink(missing_ok=True)
             raise
         sync(path.parent)
+
+
+def remove_folder(path: Path, last: str) -> None:
+    """Removes a folder with all that is in it; the file `last` says that it is still there until nothing else is.
+
+    Raises EnvironmentFault where something cannot be removed; the same call goes on with what is left.
+    """
+    with faults(path):
+        for child in path.iterdir():
+            if child.name == last:
+                continue
+            if child.is_dir() and not child.is_symlink():
+                shutil.rmtree(child)
+            else:
+                child.unlink()
+        (path / last).unlink(missing_ok=True)
+        path.rmdir()
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ is and says what to do; it is called again whenever something may have changed, 
     plan        the values that go in and come out
     reconcile   the decisions
     runs        what the operator asks of a controller
+    played      the controller's experiments as such runs
     api         the API server
     agenda      which experiment is looked at when
     shell       observes, decides, performs: one thread

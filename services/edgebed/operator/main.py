@@ -97,7 +97,8 @@ class Operator:
     def problems(self) -> list[str]:
         """Why this process should be started again; nothing while it works, or while the API server is away."""
         found = []
-        if not self._threads[0].is_alive() and not self._stop.is_set():
+        worker = self._threads[0]
+        if worker.ident is not None and not worker.is_alive() and not self._stop.is_set():
             found.append("the operator's thread has ended")
         if self._shell.hanging_s() > LOOK_LIMIT_S:
             found.append(f"the operator has been at one experiment for {self._shell.hanging_s():.0f} s")
@@ -120,7 +121,8 @@ class Operator:
         self._stop.set()
         self._watch.close()
         for thread in self._threads:
-            thread.join(CLOSE_S)
+            if thread.ident is not None:
+                thread.join(CLOSE_S)
         self._api.close()
 
     def _mind_the_watch(self) -> None:

@@ -96,7 +96,7 @@ def _results(results: Mapping[str, Any], need: Demand) -> list[Status]:
         one: Status = {"name": name, "successRate": _rounded(sum(means) / len(means))}
         interval = rates[0].get("ci95")
         if len(rates) == 1 and interval and None not in interval:  # an interval over a sweep would mean nothing
-            one["ci95"] = [_rounded(bound) for bound in interval]
+            one["ci95"] = [_rounded(min(1.0, max(0.0, bound))) for bound in interval]  # a share is nowhere else
         found.append(one)
     return found
 

@@ -24,6 +24,12 @@ class Runs(Protocol):
     def stop(self, name: str) -> None:
         """Asks a run to stop and keep what it has; submitting it again goes on. Returns at once."""
 
+    def adopt(self, name: str, artefact: str, started_at: str | None, ended_at: str | None) -> None:
+        """A run that was simulated by a Job is over: what it published can be seen with the others'. May be told again.
+
+        Raises EdgebedError where it cannot be read at present.
+        """
+
     def forget(self, name: str) -> None:
         """Its experiment is gone: the run is stopped if need be, and its folder may go. What was published stays."""
 

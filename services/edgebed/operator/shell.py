@@ -225,7 +225,10 @@ class Shell:
             return
         seen.tries += 1
         try:
-            seen.results = self._results(f"results/{names.run}")
+            artefact, status = f"results/{names.run}", job["status"]
+            results = self._results(artefact)
+            self._runs.adopt(names.run, artefact, status.get("startTime"), status.get("completionTime"))
+            seen.results = results
         except EdgebedError as error:
             if seen.tries < RESULT_TRIES:
                 raise

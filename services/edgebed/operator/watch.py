@@ -61,7 +61,8 @@ class Watch:
         """Ends the thread."""
         self._closing.set()
         self._stop.set()
-        self._thread.join(STOP_S)
+        if self._thread.ident is not None:
+            self._thread.join(STOP_S)
 
     def _work(self) -> None:
         failures = 0

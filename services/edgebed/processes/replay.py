@@ -48,10 +48,11 @@ def replay_on_processes(cases: Sequence[Case]) -> Iterator[dict[str, Any]]:
 
 
 class Stand:
-    """Nodes and a generator as processes, and a testbed that is driven from here."""
+    """Nodes and a generator as processes, and a testbed that is driven from here. `task_log`: its URL, if not in the folder."""
 
-    def __init__(self, folder: Path, nodes: int) -> None:
+    def __init__(self, folder: Path, nodes: int, task_log: str | None = None) -> None:
         self._folder, self._count = folder, nodes
+        self._task_log = task_log or f"sqlite:///{folder / 'tasks.db'}"
         self._open = ExitStack()
         self._plays = self._versions = 0
 
@@ -59,7 +60,7 @@ class Stand:
         with ExitStack() as stack:
             folder = self._folder
             self.family = stack.enter_context(Family(folder))
-            self.store = TaskLogStore(f"sqlite:///{folder / 'tasks.db'}")
+            self.store = TaskLogStore(self._task_log)
             stack.callback(self.store.close)
             writer = LogWriter(self.store.append_rows, folder / "spool")
             stack.callback(writer.close)

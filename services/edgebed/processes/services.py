@@ -6,11 +6,20 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
+from edgebed.experiment.errors import EnvironmentFault
 from edgebed.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from edgebed.controller.companion import Accompany
+    from edgebed.controller.experiments import Experiments
+    from edgebed.stores.artefacts import ArtefactStore
+
+TALKATIVE = ("httpx", "kopf")
+"""Libraries that tell of everything that they do."""
 
 
 def run_service(
@@ -21,6 +30,8 @@ def run_service(
     logging.basicConfig(
         level=settings.log_level.upper(), stream=sys.stderr, format=f"%(asctime)s {service} %(levelname)s %(message)s"
     )
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     uvloop.run(_serve(settings, sock, prepared))
     return 0
 
@@ -47,4 +58,27 @@ async def _serve(settings: Settings, sock: socket.socket | None, prepared: Any =
         case _:
             from edgebed.controller.main import serve as serve_controller
 
-            await serve_controller(settings, stop, sock)
+            if not settings.operator:
+                await serve_controller(settings, stop, sock)
+                return
+            from edgebed.controller.alone import alone
+
+            accompany = _operator(settings)
+            async with alone(settings.runs, stop):
+                if not stop.is_set():
+                    await serve_controller(settings, stop, sock, accompany)
+
+
+def _operator(settings: Settings) -> "Accompany":
+    """What makes the operator for a controller. Raises EnvironmentFault where it is not installed."""
+    try:
+        from edgebed.operator.main import Operator
+        from edgebed.operator.played import PlayedRuns
+    except ModuleNotFoundError as error:
+        remedy = "install edgebed[operator], or set EDGEBED_OPERATOR=off"
+        raise EnvironmentFault(f"the operator needs {error.name}; {remedy}") from error
+
+    def accompany(experiments: "Experiments", artefacts: "ArtefactStore") -> Operator:
+        return Operator.open(settings.operator_settings, PlayedRuns(experiments), artefacts)
+
+    return accompany

@@ -50,9 +50,14 @@ class RemoteTeacher:
         *,
         token: str | None = None,
         pause: Callable[[float], object] = time.sleep,
+        where: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`experiment` is an artefact of `experiment_artefact`; `pause` waits, and raises to end a wait for the trainer."""
+        """`experiment` is an artefact of `experiment_artefact`; `pause` waits, and raises to end a wait for the trainer.
+
+        `where` tells the address of a trainer that does not answer at its own any more, if that is known.
+        """
         self.address, self.artefacts, self._pause = address, artefacts, pause
+        self._where = where
         self._setting = {"experiment": experiment, "replicate": replicate}
         self.prefix = f"{experiment.rpartition('/')[0]}/learning/{replicate}"
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -137,6 +142,7 @@ class RemoteTeacher:
                     remedy = "start it, or mend its address, and give the same command again"
                     raise EnvironmentFault(f"trainer {self.address}: away ({error}); {remedy}") from error
                 self._pause(SLOW_POLL_S)
+                self._follow()
                 continue
             if answer.status_code == 404 and again is not None:
                 return self._call("POST", "/v1/jobs", again)
@@ -144,6 +150,13 @@ class RemoteTeacher:
                 raise EnvironmentFault(f"trainer {self.address}{path}: {answer.status_code} {answer.text[:300]}")
             found: dict[str, Any] = answer.json()
             return found
+
+    def _follow(self) -> None:
+        """A pod that was started again has another address."""
+        address = self._where()
+        if address is not None and address != self.address:
+            self.address = address
+            self._client.base_url = httpx.URL(address)
 
 
 def experiment_artefact(artefacts: ArtefactStore, folder: Path, name: str, experiment: Experiment | None = None) -> str:

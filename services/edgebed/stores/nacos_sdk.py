@@ -8,11 +8,15 @@ adds a handler to two loggers with each client; logs contents of configurations,
 gives the root logger a handler; and takes five seconds to shut down. Its import takes one to three seconds and 50 to 65 MB,
 so it is imported when it is needed. A client must be made after a fork: gRPC's threads would be missing in the child. Its
 import alone starts none, and a parent that forks many may import it for them all: 15 MB are left to each then.
+
+gRPC's own handlers of forks are switched off: with them, one child in five of a process that has a connection dies of a
+segmentation fault (grpcio 1.85), because they take up threads that a fork does not copy.
 """
 
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -50,6 +54,7 @@ class NacosSdk:
         http: NacosHttp,
     ) -> None:
         """`folder`, of this process alone, takes the SDK's log and caches. Waits for no server."""
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of its use of pydantic, which its users cannot mend

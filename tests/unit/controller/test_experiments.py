@@ -239,3 +239,27 @@ def shows_metrics(world: World, client: httpx.Client) -> None:
     ended = [s.value for s in samples["edgebed_experiment_tasks"] if s.labels["status"] != "unfinished"]
     assert sum(ended) == tasks
     assert value(samples, "edgebed_controller_instances", role="edge-node") == 3
+
+
+def test_what_is_removed_is_stopped_first_and_its_folder_is_gone(world, client):
+    """And the tasks that it has played stay in the log."""
+    world.experiments.submit(document(evaluation={"episodes": 6}), "mine", owner="somebody")
+    while client.get("/v1/experiments/mine").json()["episodesPlayed"] < 1:
+        time.sleep(0.02)
+    run = client.get("/v1/experiments/mine").json()["run"]
+    assert world.experiments.owned_by("somebody") == ["mine"]
+    assert world.experiments.owned_by("another") == []
+    world.experiments.remove("mine")
+    assert world.experiments.find("mine") is None
+    assert list((world.folder / "runs").iterdir()) == []
+    assert episodes(world, run)
+    world.experiments.remove("mine")  # it is not there, as asked
+
+
+def test_the_probe_of_liveness_tells_what_does_not_work(world, client):
+    assert client.get("/livez").json() == {"status": "ok"}
+    world.problems.append("the operator's thread has ended")
+    answer = client.get("/livez")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "the operator's thread has ended")
+    world.problems.clear()
+    assert client.get("/livez").status_code == 200

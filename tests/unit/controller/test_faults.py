@@ -82,7 +82,9 @@ def test_a_configuration_that_nodes_refuse_is_told_with_their_reason(world):
         world.testbed.open(world.setting, {"kind": "juggling"})
 
 
-def test_a_silent_generator_is_named(world, testbed):
+def test_a_silent_generator_is_named(world, testbed, monkeypatch):
+    monkeypatch.setattr("edgebed.controller.testbed.GENERATOR_S", 0.5)
+
     async def stop():
         await world.generator_at.server.stop(0.0)
 

@@ -96,6 +96,56 @@ def test_a_node_that_was_started_again_between_episodes_is_told_anew(world):
     assert world.store.reasons("run-1", [number]) == {}
 
 
+def test_a_node_that_came_back_at_another_address_is_found_there_and_all_nodes_know(make_world):
+    """As a pod does. With `continue` the episode in which it went away goes on without it."""
+    world = make_world(loss_s=0.5, on_node_loss="continue")
+    testbed = opened(world)
+    timer = threading.Timer(0.3, world.kill, [1])
+    timer.start()
+    testbed.play(tasks_of(world), "phase", 0)
+    timer.join()
+    assert list(testbed.lost()) == [1]
+    before = world.nodes[1].address
+    world.start_elsewhere(1)
+    assert world.nodes[1].address != before
+    number = testbed.play(tasks_of(world, 1), "phase", 1).episode
+    assert world.store.reasons("run-1", [number]) == {}
+    assert testbed.lost() == {}
+    assert {node.configuration.addresses[1] for node in world.alive.values()} == {world.nodes[1].address}
+
+
+def test_a_node_that_moved_between_episodes_is_no_lost_node(world):
+    """Also where a lost node would end the run, and where the nodes are first told of something else."""
+    testbed = opened(world)
+    testbed.play(tasks_of(world), "phase", 0)
+    world.kill(2)
+    world.start_elsewhere(2)
+    testbed.deploy(Order("local"))
+    number = testbed.play(tasks_of(world, 1), "phase", 1).episode
+    assert world.store.reasons("run-1", [number]) == {}
+    log = world.store.read("run-1", [number])
+    assert (log.source == log.destination).all()
+    assert len(log) == int(tasks_of(world, 1).arrives.sum())
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_an_episode_whose_generator_went_away_is_played_anew(world, elsewhere):
+    testbed = opened(world)
+
+    def restart():
+        world.kill_generator()
+        world.start_generator(elsewhere=elsewhere)
+
+    timer = threading.Timer(0.45, restart)
+    timer.start()
+    row = testbed.play(tasks_of(world), "phase", 0)
+    timer.join()
+    assert row.episode > 0  # the first one does not count
+    assert sum(row.result["counts"].values()) == int(tasks_of(world).arrives.sum())
+    assert testbed.played("phase")[0].episode == row.episode
+    assert world.store.reasons("run-1", [row.episode]) == {}
+
+
 def test_stopping_ends_the_episode_everywhere(world):
     testbed = opened(world)
     threading.Timer(0.4, world.stop.set).start()

@@ -109,6 +109,7 @@ class World:
         self.experiment = validate(document)
         self.setting = Setting.of(self.experiment, 0, read_inputs(self.experiment))
         self.versions = 0
+        self.problems: list[str] = []
         self.alive: dict[str, EdgeNode] = {}
         self.nodes = [Served(f"node-{k}") for k in range(nodes)]
         self.controller, self.generator_at = Served("controller"), Served("generator")
@@ -161,6 +162,7 @@ class World:
             desk,
             dict,
             InUse(ControllerSettings),
+            problems=lambda: self.problems,
         )
         await self._serve(self.controller, create_app(parts, self.closing), hot_routes(parts), sock)
         self.generator = Generator(self.clock)
@@ -201,6 +203,36 @@ class World:
     def start_again(self, node: int) -> None:
         """A new process at the same address, that knows nothing."""
         self.call(self._start_node(self.nodes[node]))
+
+    def start_elsewhere(self, node: int) -> None:
+        """The same at another address, as a pod that was started again."""
+        self.nodes[node].port = 0
+        self.start_again(node)
+        served = self.nodes[node]
+        self.coordinator.register("edge-node", served.name, served.address, {})
+
+    def kill_generator(self) -> None:
+        """Nothing is emitted any more, and nobody answers."""
+
+        async def work() -> None:
+            await self.generator.close()
+            assert self.generator_at.server is not None
+            await self.generator_at.server.stop(0.0)
+
+        self.call(work())
+
+    def start_generator(self, *, elsewhere: bool) -> None:
+        """A new one, that knows nothing."""
+        if elsewhere:
+            self.coordinator.deregister("task-generator", "generator")
+            self.generator_at.port = 0
+
+        async def work() -> None:
+            self.generator = Generator(self.clock)
+            await self._serve(self.generator_at, generator_app(self.generator), generator_routes(self.generator))
+
+        self.call(work())
+        self.coordinator.register("task-generator", "generator", self.generator_at.address, {})
 
     def close(self) -> None:
         self.testbed.close()

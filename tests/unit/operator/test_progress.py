@@ -2,6 +2,7 @@
 
 import pytest
 
+from edgebed.experiment.status import Status
 from edgebed.experiment.validation import validate
 from edgebed.operator.demand import demand
 from edgebed.operator.progress import concluded, mirrored, phase_of, simulated
@@ -99,3 +100,11 @@ def test_what_is_the_same_is_counted_once():
     need = demand("quick", experiment(methods=methods, replicates=2, trainingSeeds=3)["spec"])
     assert need.episodes == 2 * (10 + 4 + 3 * (4 + 6))
     assert need.online == {"o2o": 36, "again": 36}
+
+
+def test_an_interval_of_a_share_ends_where_shares_do():
+    """With few episodes the interval by Student's t goes beyond 1, which the kind Experiment refuses."""
+    rate = {"mean": 0.98, "ci95": [-0.02, 1.006]}
+    found = concluded({"methods": {"ratc": {"successRate": rate}}}, demand("quick", experiment()["spec"]))
+    assert found["methods"] == [{"name": "ratc", "successRate": 0.98, "ci95": [0.0, 1.0]}]
+    Status.model_validate(found)

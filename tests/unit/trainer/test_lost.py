@@ -133,6 +133,21 @@ def test_a_trainer_that_stays_away_is_named(tmp_path, monkeypatch):
         teacher.ask({})
 
 
+def test_a_trainer_that_came_back_at_another_address_is_found_there(tmp_path, expected):
+    """As a pod does; the directory knows where it is."""
+    run, setting = opened(tmp_path / "there")
+    with one_after_the_other(tmp_path) as trainers:
+        trainer = trainers.latest
+        name = experiment_artefact(trainer.artefacts, run.path, "tiny")
+        nowhere = "http://127.0.0.1:9"
+        with closing(
+            RemoteTeacher(nowhere, trainer.artefacts, name, 0, where=lambda: trainers.latest.address)
+        ) as teacher:
+            found, _ = outcome(run, setting, teacher, PlainGround(setting))
+            assert teacher.address == trainer.address
+    assert (found, actors(run)) == expected
+
+
 @contextmanager
 def process(folder: Path, port: int):
     """A trainer in a process of its own, killed at the end."""
