@@ -12,8 +12,8 @@ from scripts.generalist.models import ROOT
 
 FRESH_SEED = 700_000
 """Network seeds of fresh networks begin here."""
-NETWORKS, EPISODES = 20, 50
-REFERENCE_EPISODES = 400
+NETWORKS, EPISODES = 20, 10
+REFERENCE_EPISODES = 100
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def _fresh(model: NetworkModel) -> Callable[[], list[Network]]:
 
 def _cases() -> dict[str, Case]:
     model, tasks = SIMULATION
-    sized = {n: replace(model, nodes=n) for n in (5, 10, 20, 30, 40, 60)}
+    sized = {n: replace(model, nodes=n) for n in (5, 10, 20, 30, 40)}
     small = replace(tasks, size_bits=Uniform(1000 * BITS_PER_KB, 5000 * BITS_PER_KB))
     large = replace(tasks, size_bits=Uniform(1000 * BITS_PER_KB, 10_000 * BITS_PER_KB))
     rare = replace(model, arrival_probability=Uniform(0, 0.6))
@@ -53,7 +53,7 @@ def _cases() -> dict[str, Case]:
              lambda: _reference("simulation")),
         Case("reference-testbed", "the 5 reference networks, testbed", TESTBED.workload, REFERENCE_EPISODES,
              lambda: _reference("testbed")),
-        *(Case(f"nodes-{n}", f"N = {n}", tasks, EPISODES if n <= 30 else 20, _fresh(m)) for n, m in sized.items()),
+        *(Case(f"nodes-{n}", f"N = {n}", tasks, EPISODES, _fresh(m)) for n, m in sized.items()),
         Case("sizes-5000", "tasks of up to 5000 KB", small, EPISODES, _fresh(model)),
         Case("sizes-10000", "tasks of up to 10,000 KB", large, EPISODES, _fresh(model)),
         Case("arrivals-0.6", "arrivals of up to 0.6 per slot", tasks, EPISODES, _fresh(rare)),

@@ -22,7 +22,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from edgebed.systems.cooperative.candidate import FAR, Ask, CandidateObservation, CandidateSpecification, Known
+from edgebed.systems.cooperative.candidate import (
+    DYNAMIC_SCALE,
+    FAR,
+    Ask,
+    CandidateObservation,
+    CandidateSpecification,
+    Known,
+)
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.observation import ObservationSpecification
 
@@ -159,6 +166,8 @@ class CandidateScorer:
 class LoneScorer:
     """The actor at one node, for one task at a time: the numbers of `CandidateObservation.dynamic` in buffers of its own.
 
+    They are not scaled; the weights are.
+
     Candidates are columns here, so that every quantity is one row of contiguous memory; a decision is some thirty calls
     of numpy on N numbers and two products of small matrices. Not safe to share between threads.
     """
@@ -168,7 +177,8 @@ class LoneScorer:
         s, n, hidden = weights.observation.static_size, observation.nodes, w1.shape[0]
         self.source, self._observation, self._n = source, observation, n
         self._bias = np.ascontiguousarray((observation.static(source) @ w0[:s] + b0).T)
-        self._w0, self._w1, self._w2 = (np.ascontiguousarray(w.T) for w in (w0[s:], w1, w2))
+        self._w0, self._w1, self._w2 = (np.ascontiguousarray(w.T) for w in (w0[s:] * DYNAMIC_SCALE[:, None], w1, w2))
+        self._far = FAR / DYNAMIC_SCALE[:, None]
         self._b1 = np.repeat(b1[:, None], n, axis=1)
         self._rate, self._capacity, self._alpha, self._beta = observation.of_source(source)
         self._x = np.zeros((weights.observation.dynamic_size, n), dtype=np.float32)
@@ -250,8 +260,8 @@ class LoneScorer:
         x[12] = np.count_nonzero(available & (x[3] >= 0)) / n
         x[9:12] = 0.0
         x[9, i], x[10, i], x[11, i] = 1.0, own, spare[i]
-        np.minimum(x, FAR, out=x)
-        np.maximum(x, -FAR, out=x)
+        np.minimum(x, self._far, out=x)
+        np.maximum(x, -self._far, out=x)
 
     def _tell(self, nodes: slice | NDArray[np.int64], backlog_s: NDArray[np.float64], d: float) -> None:
         """Fills in the seconds of work of some nodes."""
