@@ -21,10 +21,10 @@ READY := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml 2>/dev/null | cksum 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench paper generate lock images kind-up kind-down e2e clean
+.PHONY: help setup demo test check format bench generalist study paper generate lock images kind-up kind-down e2e clean
 
 help: ## list the commands
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make the virtual environment .venv (TORCH_INDEX=url for another torch)
 
@@ -50,8 +50,7 @@ demo: setup ## run the example experiment and write its report (about five minut
 	$(BIN)/edgebed run deploy/experiments/quickstart.yaml
 
 test: setup ## run all tests
-	$(BIN)/python -m pytest tests/unit tests/parity tests/stores tests/contracts tests/services \
-		tests/chart tests/images tests/e2e
+	$(BIN)/python -m pytest tests/unit tests/parity tests/stores tests/contracts tests/services
 
 check: setup ## lint, types, import contracts, generated files
 	$(BIN)/ruff check .
@@ -78,6 +77,12 @@ generate: setup ## make the generated files again
 bench: setup ## run the benchmarks, print a table, write build/bench.json
 	$(BIN)/python -m tests.benchmarks
 
+generalist: setup ## train the model that comes along again (deploy/models; a few minutes on two cores)
+	$(BIN)/python -m scripts.generalist model
+
+study: setup ## measure the generalist again and write docs/generalist.md (half an hour)
+	$(BIN)/python -m scripts.generalist study
+
 paper: setup ## reproduce the paper's figures: SCALE=small (an hour), medium or full
 	$(BIN)/python -m scripts.paper --scale $(SCALE)
 
@@ -86,6 +91,7 @@ lock: | $(UV) ## pin the dependencies again
 	$(COMPILE) --extra dev pyproject.toml -o requirements/dev.txt
 	echo "torch>=2.6" | $(COMPILE) --constraint requirements/dev.txt - -o requirements/torch.txt
 	printf 'hatchling\nuv\n' | $(COMPILE) --constraint requirements/dev.txt - -o requirements/build.txt
+	echo imageio-ffmpeg | $(COMPILE) - -o requirements/ffmpeg.txt
 	for role in $(ROLES); do echo torch | $(COMPILE) --constraint requirements/dev.txt --excludes /dev/stdin \
 		--extra $$role pyproject.toml -o requirements/$$role.txt || exit; done
 
@@ -107,7 +113,7 @@ kind-down: ## take it away again
 	kind delete cluster --name edgebed --kubeconfig build/kubeconfig
 
 e2e: setup ## tests on a cluster: that of make kind-up, or EDGEBED_TEST_KUBECONFIG=file for another (docs/kubernetes.md)
-	EDGEBED_TEST_KUBECONFIG=$${EDGEBED_TEST_KUBECONFIG:-build/kubeconfig} $(BIN)/python -m pytest tests/e2e
+	EDGEBED_TEST_KUBECONFIG=$${EDGEBED_TEST_KUBECONFIG:-build/kubeconfig} $(BIN)/python -m pytest tests/chart tests/images tests/e2e
 
 clean: ## remove what was made, except runs and .venv
 	rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

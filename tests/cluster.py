@@ -2,7 +2,7 @@
 
 EDGEBED_TEST_KUBECONFIG names the file. Without it a test is skipped and says how to run it; in CI it fails. `kubectl` must be
 on the PATH. EDGEBED_TEST_CLUSTER_FILE names a file of such variables instead, which is written once the cluster is up: who
-needs one waits for it, so that other tests can go first (`.ci/run`).
+needs one waits for it, so that it can come up meanwhile (`.ci/cluster`).
 """
 
 import json

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from edgebed import __version__
+from edgebed.systems.registry import BUILT_IN
 from tests.containers import PORTS, fine, ground, image, inspected, said_by
 from tests.services.experiment import LIMIT_S, O2O, specification
 
@@ -145,18 +146,22 @@ def test_containers_run_an_experiment(place):
     assert [one.terminate(within_s=10) for one in (*others, controller)] == [0] * 6
 
 
-def test_a_simulation_runs_in_a_container(tmp_path):
-    """As the operator's Job does: what is read is mounted, what is written goes to the volume, the kernel's code included."""
-    (tmp_path / "experiment.yaml").write_text(specification(more=O2O))
+@pytest.mark.parametrize("role", ["controller", "trainer"])
+def test_a_simulation_compiles_nothing(tmp_path, role):
+    """As the operator's Job does it: what is read is mounted, and the machine code of all policies is in the image."""
+    rules = "".join(f"\n    - {{name: {name}, policy: {name}}}" for name in BUILT_IN if name not in ("ratc", "actor"))
+    (tmp_path / "experiment.yaml").write_text(specification(more=rules + (O2O if role == "trainer" else "")))
     tmp_path.chmod(0o755)
     answer = said_by(
-        *("trainer", "run", "/experiment/experiment.yaml", "--backend", "simulator", "--json"),
-        options=("--volume", f"{tmp_path}:/experiment:ro"),
+        *(role, "run", "/experiment/experiment.yaml", "--backend", "simulator"),
+        options=("--volume", f"{tmp_path}:/experiment:ro", "--env", "NUMBA_DEBUG_CACHE=1"),
     )
-    assert set(json.loads(answer)["methods"]) == {"ratc", "o2o"}
+    assert "report: runs/small/report.html" in answer
+    assert "[cache] data loaded" in answer
+    assert "[cache] data saved" not in answer
 
 
 def test_an_edge_node_with_ffmpeg_converts_videos():
-    """The other one has no ffmpeg, and says so."""
+    """What its tasks would do is measured in it, with the program that it brings."""
     asked = ("calibrate", "ffmpeg", "--only", "720p30-480p30-2s", "--output", "/tmp/costs.json")
     assert "720p30-480p30-2s" in said_by("edge-node-ffmpeg", *asked)
