@@ -19,6 +19,7 @@ from edgebed.experiment.methods import Collect, Method, Offline, Online
 from edgebed.experiment.outcome import CurvePoint, EpisodeCounts, Outcome
 from edgebed.experiment.parts import Evaluation
 from edgebed.experiment.stages import StageStore
+from edgebed.learning.settings import PpoSettings, SacCqlSettings
 from edgebed.runner.ground import Decider, Ground, Request
 from edgebed.runner.progress import Progress
 from edgebed.runner.teacher import ACTOR, OfflineLesson, OnlineCourse, OnlineLesson, Teacher
@@ -84,8 +85,6 @@ class Stages:
         return self.store.compute("collect", inputs, make)
 
     def _offline(self, log: Path, offline: Offline, attribution: str) -> Path:
-        from edgebed.learning.sac_cql import SacCqlSettings
-
         settings = SacCqlSettings(
             batch_slots=offline.batch_slots,
             hidden=offline.hidden,
@@ -120,8 +119,6 @@ class Stages:
     def _online(
         self, start: Path | None, online: Online, attribution: str, evaluation: Evaluation, method: str
     ) -> Path:
-        from edgebed.learning.ppo import PpoSettings
-
         rewards = Attribution(online.attribution or attribution)
         updates = math.ceil(online.episodes / online.episodes_per_update)
         settings = PpoSettings(
