@@ -21,10 +21,10 @@ READY := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml 2>/dev/null | cksum 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench paper generate lock images kind-up kind-down e2e clean
+.PHONY: help setup demo test check format bench generalist study paper generate lock images kind-up kind-down e2e clean
 
 help: ## list the commands
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make the virtual environment .venv (TORCH_INDEX=url for another torch)
 
@@ -76,6 +76,12 @@ generate: setup ## make the generated files again
 
 bench: setup ## run the benchmarks, print a table, write build/bench.json
 	$(BIN)/python -m tests.benchmarks
+
+generalist: setup ## train the model that comes along again (deploy/models; a few minutes on two cores)
+	$(BIN)/python -m scripts.generalist model
+
+study: setup ## measure the generalist again and write docs/generalist.md (half an hour)
+	$(BIN)/python -m scripts.generalist study
 
 paper: setup ## reproduce the paper's figures: SCALE=small (an hour), medium or full
 	$(BIN)/python -m scripts.paper --scale $(SCALE)

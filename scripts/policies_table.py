@@ -33,7 +33,8 @@ HEAD = """# Policies
 | `ratc` | of two random nodes the more reliable if both are in time, otherwise the faster | two | |
 | `price-mask` | largest value less price among the nodes whose bit says available; knows the network's parameters | all, one bit each | `prices` (computed from three sample workloads) |
 | `least-completion` | centralised reference: knows all queues and transfers, neither future nor failures | everything; simulator only | |
-| `actor` | samples from the masked softmax of a trained actor | all, one bit each | `model` (a file), `sample` (true; false takes the likeliest) |
+| `generalist` | samples from the masked softmax of a candidate actor that comes trained, for any network ([generalist.md](generalist.md)) | all, one bit each | `ask` (none; or all, or how many nodes whose seconds of work it uses), `sample` |
+| `actor` | samples from the masked softmax of a trained actor | all, one bit each | `model` (a file), `sample` (true; false takes the likeliest); `ask` for a candidate actor |
 
 A learned method is such an actor; its file is `stages/online-*/actor.safetensors` or `stages/offline-*/actor.safetensors` of a run.
 A policy of your own: [plugin-policy.md](plugin-policy.md).

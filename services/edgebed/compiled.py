@@ -48,7 +48,9 @@ def compile_kernels() -> None:
     """Makes numba compile, or load, everything that the simulator and the conversion of logs call."""
     from edgebed.simulator.rollout import play
     from edgebed.systems.cooperative.actor import ActorWeights
-    from edgebed.systems.cooperative.conversion import convert
+    from edgebed.systems.cooperative.candidate_log import decisions
+    from edgebed.systems.cooperative.conversion import Attribution, convert
+    from edgebed.systems.cooperative.crowding import worth
     from edgebed.systems.cooperative.observation import ObservationSpecification
     from edgebed.systems.cooperative.policies.actor import Actor
     from edgebed.systems.cooperative.policy import PolicyContext
@@ -66,10 +68,14 @@ def compile_kernels() -> None:
     )
     context = PolicyContext(network, TESTBED.workload, rules, mask, 1)
     actor = Actor(context, ActorWeights(observation, (first, second, third)))
-    policies = [actor, *(find_policy(name)(context) for name in BUILT_IN if name != "actor")]
+    policies = [actor, *(find_policy(name)(context) for name in BUILT_IN if name not in ("actor", "generalist"))]
     for policy in policies:
         log = play(network, tasks, rules, policy, mask).log
-        convert(log, network, observation, rules, slot_s=tasks.slot_s, slots=tasks.slots, mask_coefficient=mask)
+        slot_s, slots, crowd = tasks.slot_s, tasks.slots, Attribution.CROWDING
+        like = (log, network, observation, rules)
+        convert(*like, slot_s=slot_s, slots=slots, mask_coefficient=mask, attribution=crowd)
+        decided = decisions(log, network, rules, slot_s=slot_s, slots=slots, mask_coefficient=mask)
+        worth(decided, network, rules, slot_s, decided.known.available, 1.0)
 
 
 if __name__ == "__main__":

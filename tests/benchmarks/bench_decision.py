@@ -8,9 +8,12 @@ import numpy as np
 
 from edgebed.edge_node.view import NodeSurroundings, NodeView
 from edgebed.systems.cooperative.actor import ActorWeights
+from edgebed.systems.cooperative.candidate import DYNAMIC, STATIC
+from edgebed.systems.cooperative.candidate_actor import CandidateWeights
 from edgebed.systems.cooperative.node import NodeCore, Task, TaskDecided
 from edgebed.systems.cooperative.observation import ObservationSpecification
 from edgebed.systems.cooperative.policies.actor import Actor
+from edgebed.systems.cooperative.policies.candidate import CandidateActor
 from edgebed.systems.cooperative.policies.ratc import Ratc
 from edgebed.systems.cooperative.policy import Answers, Policy, PolicyContext
 from edgebed.systems.cooperative.randomness import Stream
@@ -34,9 +37,18 @@ def bench_decision() -> list[Result]:
         (rng.normal(0, 0.1, (a, b)).astype(np.float32), np.zeros(b, dtype=np.float32)) for a, b in pairwise(sizes)
     )
     actor = Actor(context, ActorWeights(observation, layers))
+    sizes = [len(STATIC) + len(DYNAMIC), 48, 48, 1]
+    scorer = tuple(
+        (rng.normal(0, 0.1, (a, b)).astype(np.float32), np.zeros(b, dtype=np.float32)) for a, b in pairwise(sizes)
+    )
+    candidate = CandidateActor(context, CandidateWeights(scorer))
     return [
-        limit(f"decision of {name} on a node of {NODES}, p50", "us", _median_us(policy, context), 50)
-        for name, policy in (("the actor", actor), ("ratc", Ratc(context)))
+        limit(f"decision of {name} on a node of {NODES}, p50", "us", _median_us(policy, context), bar)
+        for name, policy, bar in (
+            ("the actor", actor, 50),
+            ("the candidate actor", candidate, 40),
+            ("ratc", Ratc(context), 50),
+        )
     ]
 
 

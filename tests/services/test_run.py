@@ -169,3 +169,17 @@ def test_a_full_disk_stops_the_run_with_the_reason_and_the_same_command_goes_on(
         assert one.orphans() == set()
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_the_generalist_decides_on_real_nodes_with_the_bits_of_all(command):
+    """The model that comes along asks over HTTP, decides on the nodes, and ends as in the simulator."""
+    more = "    - {name: generalist, policy: generalist}\n    - {name: informed, policy: {kind: generalist, ask: all}}"
+    one = command(more=more)
+    one.start("--json")
+    status, _, err = one.end()
+    assert status == 0, err
+    results = one.results()
+    assert results["order"] == ["ratc", "generalist", "informed"]
+    for name in ("generalist", "informed"):
+        assert results["fidelity"]["methods"][name]["probesPerTask"] == pytest.approx(2)
+    assert results["fidelity"]["sameStatus"] > 0.9

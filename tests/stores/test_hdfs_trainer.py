@@ -9,7 +9,8 @@ import pytest
 
 from edgebed.runner.progress import Silent
 from edgebed.runner.remote import RemoteTeacher, experiment_artefact
-from edgebed.runner.teacher import ACTOR, LocalTeacher, OfflineLesson
+from edgebed.runner.setting import ACTOR
+from edgebed.runner.teacher import LocalTeacher, OfflineLesson
 from edgebed.stores.hdfs_artefacts import HdfsArtefacts
 from edgebed.stores.log_files import write_log
 from edgebed.systems.cooperative.randomness import Stream

@@ -69,7 +69,7 @@ def test_a_controller_plans_learning_without_torch():
     script = (
         "import sys; sys.modules['torch'] = None\n"
         "import edgebed.controller.main, edgebed.runner.remote_course, edgebed.runner.stages as stages\n"
-        "stages.SacCqlSettings(), stages.PpoSettings()"
+        "stages.SacCqlSettings(), stages.PpoSettings(), stages.CandidatePpoSettings(), stages.OutcomesSettings()"
     )
     path = {**os.environ, "PYTHONPATH": str(ROOT / "services")}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=path, check=False)

@@ -11,10 +11,12 @@ from edgebed.experiment.errors import Problem, UserError, shown
 from edgebed.experiment.methods import Method
 from edgebed.experiment.parts import MeasuredWorkload, NetworkFile, WorkloadFile
 from edgebed.experiment.reading import load
+from edgebed.experiment.shipped import GENERALIST, shipped_model
 from edgebed.experiment.specification import Experiment
 from edgebed.experiment.sweep import expand, replacing
 from edgebed.experiment.validation import policy_choices
 from edgebed.experiment.yaml_lines import dotted
+from edgebed.systems.cooperative.candidate import Ask
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.registry import check_parameters, policy_names
 
@@ -55,9 +57,12 @@ def plan(experiment: Experiment) -> dict[str, Any]:
     for _, choice in policy_choices(experiment):
         if choice.kind == "actor" and isinstance(choice.parameters.get("model"), str):
             from edgebed.experiment.inputs import file_content
-            from edgebed.systems.cooperative.actor import ActorWeights
+            from edgebed.systems.cooperative.models import read_model
 
-            ActorWeights.from_bytes(file_content(experiment.folder / choice.parameters["model"], "model"))
+            read_model(file_content(experiment.folder / choice.parameters["model"], "model"))
+        if choice.kind in ("actor", "generalist") and choice.parameters.get("ask") is not None:
+            Ask.of(choice.parameters["ask"])
+    _check_beginnings(experiment)
     spec = experiment.spec
     learned = sum(method.learned for method in spec.methods)
     return {
@@ -93,12 +98,38 @@ def describe(planned: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _check_beginnings(experiment: Experiment) -> None:
+    """Reads the models that methods start with and the networks that they are trained on."""
+    from edgebed.experiment.inputs import file_content, parse_json, read_inputs, read_network_list
+    from edgebed.systems.cooperative.models import CandidateWeights, read_model
+
+    for position, method in enumerate(experiment.spec.methods):
+        field = f"spec.methods[{position}]"
+        if method.start is not None:
+            path = shipped_model() if method.start == GENERALIST else experiment.folder / method.start
+            if not isinstance(read_model(file_content(path, f"{field}.start")), CandidateWeights):
+                remedy = "give generalist, or the file of a candidate actor"
+                raise UserError(Problem(f"{field}.start", f"{path} is an actor of one network", remedy))
+        if method.training is not None and method.training.networks.source != "specification":
+            path = experiment.folder / method.training.networks.source
+            content = file_content(path, f"{field}.training.networks.from")
+            evaluated = read_inputs(experiment).networks
+            for number, network in enumerate(read_network_list(parse_json(content, str(path)), str(path))):
+                if any(network.same(other) for other in evaluated):
+                    found = f"network {number} of {path} is also one of the evaluation"
+                    raise UserError(Problem(f"{field}.training.networks", found, "give other networks to one of them"))
+
+
 def _stages(method: Method, evaluation: int) -> list[str]:
     stages = []
     if method.collect is not None:
         stages.append(f"collect {_count(method.collect.episodes, 'episode')} of {method.collect.policy.kind}")
     if method.offline is not None:
         stages.append(f"{method.offline.algorithm} for {_count(method.offline.updates, 'update')}")
+    if method.training is not None:
+        stages.append(f"{method.training.algorithm} for {_count(method.training.episodes, 'episode')} on many networks")
+    if method.start is not None:
+        stages.append(f"start with {method.start}")
     if method.online is not None:
         stages.append(f"{method.online.algorithm} for {_count(method.online.episodes, 'episode')}")
     what = f" of {method.policy.kind}" if method.policy is not None else ""

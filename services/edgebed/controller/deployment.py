@@ -15,10 +15,10 @@ from edgebed.controller.fleet import Fleet
 from edgebed.controller.remote import Remote, RemoteError, RemoteRefused
 from edgebed.experiment.quantities import to_document
 from edgebed.runner.ground import Decider
-from edgebed.runner.setting import Setting, read_actor
+from edgebed.runner.setting import Setting
 from edgebed.stores.artefacts import ArtefactStore
 from edgebed.stores.patience import Patience
-from edgebed.systems.cooperative.actor import ActorWeights
+from edgebed.systems.cooperative.models import Model
 from edgebed.systems.cooperative.rules import Rules
 
 CONFIGURE_S = 60.0
@@ -38,7 +38,7 @@ class Order:
 
     kind: str
     parameters: dict[str, Any] = field(default_factory=dict)
-    actor: ActorWeights | None = None
+    actor: Model | None = None
     decisions: tuple[tuple[int, int, int], ...] | None = None
     """(slot, source, destination) of every task of one episode."""
 
@@ -49,11 +49,10 @@ class Order:
             return cls("actor", {}, decider.actor)
         assert decider.choice is not None  # one of the two
         parameters = decider.choice.parameters
-        if decider.choice.kind == "actor" and isinstance(model := parameters.pop("model", None), str):
-            actor = read_actor(setting.folder / model)
-            actor.require(setting.observation)
-            return cls("actor", parameters, actor)
-        return cls(decider.choice.kind, parameters)
+        model = setting.model(decider.choice)
+        if model is not None:
+            parameters.pop("model", None)
+        return cls(decider.choice.kind, parameters, model)
 
 
 class Disagreement(RemoteError):
@@ -154,7 +153,7 @@ def _mind(refused: Mapping[int, RemoteRefused], model: Mapping[str, str] | None,
     raise ModelRefused(said, first.status) from first
 
 
-def publish(actor: ActorWeights, artefacts: ArtefactStore, run: str) -> dict[str, str]:
+def publish(actor: Model, artefacts: ArtefactStore, run: str) -> dict[str, str]:
     """Makes a model an artefact; returns what a node must know to fetch it."""
     content = actor.to_bytes()
     digest = hashlib.sha256(content).hexdigest()

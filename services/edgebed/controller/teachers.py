@@ -9,6 +9,7 @@ from edgebed.runner.progress import Progress
 from edgebed.runner.remote import RemoteTeacher, experiment_artefact
 from edgebed.runner.setting import Setting
 from edgebed.runner.teacher import OfflineLesson, OnlineCourse, OnlineLesson, Teacher
+from edgebed.runner.training import TrainingLesson
 from edgebed.runner.units import Unit
 from edgebed.stores.artefacts import ArtefactStore
 from edgebed.stores.patience import PatientArtefacts
@@ -81,6 +82,10 @@ class LateTeacher:
     def online(self, lesson: OnlineLesson, start: Path | None, unfinished: Path) -> OnlineCourse:
         """As in `Teacher`."""
         return self._found().online(lesson, start, unfinished)
+
+    def train(self, lesson: TrainingLesson, folder: Path, unfinished: Path, progress: Progress) -> None:
+        """As in `Teacher`."""
+        self._found().train(lesson, folder, unfinished, progress)
 
     def _found(self) -> RemoteTeacher:
         if self._teacher is None:

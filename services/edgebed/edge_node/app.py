@@ -25,7 +25,7 @@ from edgebed.experiment.errors import EnvironmentFault, UserError
 from edgebed.metrics import CONTENT_TYPE, page
 from edgebed.stores.artefacts import ArtefactError, ArtefactStore
 from edgebed.stores.calls import Calls
-from edgebed.systems.cooperative.actor import ActorWeights
+from edgebed.systems.cooperative import models
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.wire.description import TEXT, HotPath, describe, problems
 from edgebed.wire.generated import testbed_pb2 as pb
@@ -85,7 +85,7 @@ def create_app(seat: Seat) -> FastAPI:
         """Decide in another way from the next task on; answers the version once it is in use."""
         with refusals():
             model = choice.model
-            await seat.node.order(choice, None if model is None else partial(read_model, seat.artefacts, model))
+            await seat.node.order(choice, None if model is None else partial(fetch_model, seat.artefacts, model))
         return {"version": choice.version}
 
     @app.post("/v1/episodes", responses=problems(409, 422))
@@ -189,7 +189,7 @@ class refusals:  # noqa: N801  # a context manager reads like a word
             raise Problem(503, "Something that this node needs is missing", str(error)) from error
 
 
-def read_model(artefacts: ArtefactStore | None, model: Model) -> ActorWeights:
+def fetch_model(artefacts: ArtefactStore | None, model: Model) -> models.Model:
     """The weights of a model, refused unless they are exactly what was announced.
 
     Raises Refused and ModelError for good, EnvironmentFault while the store is away. May take seconds.
@@ -203,7 +203,7 @@ def read_model(artefacts: ArtefactStore | None, model: Model) -> ActorWeights:
     found = hashlib.sha256(content).hexdigest()
     if found != model.sha256:
         raise ModelError("model.sha256", found, f"the announced model has {model.sha256}; publish it again")
-    actor = ActorWeights.from_bytes(content)
+    actor = models.read_model(content)
     if model.observation is not None and actor.observation.digest != model.observation:
         remedy = "the model was trained to see something else; train one for this experiment"
         raise ModelError("model.observation", actor.observation.digest, remedy)

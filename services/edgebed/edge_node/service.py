@@ -142,7 +142,7 @@ class EdgeNode:
         context = self._configured()[1]
         if choice.kind == "fixed":
             return FixedDecisions({(slot, source): j for slot, source, j in choice.decisions or ()})
-        if actor is None and choice.kind == "actor":
+        if actor is None and choice.kind in ("actor", "generalist"):
             raise ModelError("model", None, "name the artefact of a trained actor")
         given = choice.parameters if actor is None else {**choice.parameters, "model": actor}
         policy = build_policy(choice.kind, context, given)

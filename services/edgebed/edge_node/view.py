@@ -95,8 +95,7 @@ class NodeView(View):
     @cached_property
     def sending_backlog_s(self) -> Floats:
         """(1, N) as in `View`."""
-        core, now = self._around.core, self._now_s
-        return np.array([[core.sending_backlog_s(j, now) for j in range(self.nodes)]])
+        return np.array([self._around.core.sending_backlogs_s(self._now_s)])
 
     def transmission_to(self, nodes: Integers) -> Floats:
         """(1, k) as in `View`."""

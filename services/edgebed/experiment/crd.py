@@ -42,8 +42,11 @@ FORMS = (
     Form("WorkloadFile", "has(self.file)", "the tasks come from file"),
     Form("MeasuredApplication", "has(self.costs) || has(self.kind) && self.kind == 'ffmpeg'", ""),
 )
-UNDEFAULTED = frozenset({("Online", "hidden")})
-"""It follows offline.hidden where the method has it."""
+UNDEFAULTED = frozenset(
+    {("Offline", name) for name in ("learningRate", "temperature", "hidden")}
+    | {("Online", name) for name in ("epochs", "entropy", "hidden")}
+)
+"""They depend on the algorithm, and the hidden layers on the actor that online learning begins with."""
 
 _HEADER = "# Made by `python -m edgebed.experiment.crd`; change the specification instead.\n"
 
@@ -121,20 +124,20 @@ def _worded(rules: dict[str, Schema]) -> None:
 
 def _method_rules(fields: dict[str, Schema]) -> list[Schema]:
     """Of `Method`: a policy, or a way to learn one, with all that it takes."""
-    policy, collect, offline, online = (
-        present(name, fields[name]) for name in ("policy", "collect", "offline", "online")
+    policy, collect, offline, training, start, online = (
+        present(name, fields[name]) for name in ("policy", "collect", "offline", "training", "start", "online")
     )
     beside = "not beside policy: give either policy, or how to learn one"
     return [
         rule(
-            f"{policy} || {offline} || {online}",
-            "give policy, or collect and offline, or online",
+            f"{policy} || {offline} || {training} || {online}",
+            "give policy, or collect and offline, or training, or online",
             "policy",
             "FieldValueRequired",
         ),
         *(
             rule(f"!{policy} || !{present(name, fields[name])}", beside, name, "FieldValueForbidden")
-            for name in ("collect", "offline", "online")
+            for name in ("collect", "offline", "training", "start", "online")
         ),
         rule(
             f"!{offline} || {collect}",
@@ -146,6 +149,18 @@ def _method_rules(fields: dict[str, Schema]) -> list[Schema]:
             f"!{collect} || {policy} || {offline}",
             "give offline too, or remove collect",
             "collect",
+            "FieldValueForbidden",
+        ),
+        rule(
+            f"!{training} || !{offline}",
+            "not beside offline: an actor begins with one of them",
+            "training",
+            "FieldValueForbidden",
+        ),
+        rule(
+            f"!{start} || !{offline} && !{training}",
+            "not beside offline or training: an actor begins with one of them",
+            "start",
             "FieldValueForbidden",
         ),
         rule(

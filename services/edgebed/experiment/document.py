@@ -31,7 +31,8 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0), Unit("s")]
-Attribution = Literal["completion", "arrival", "perTask"]
+Attribution = Literal["completion", "arrival", "perTask", "crowding"]
+FilePath = Annotated[str, Field(min_length=1, max_length=1_000)]
 
 
 def refused(found: str, remedy: str, *path: str | int) -> PydanticCustomError:

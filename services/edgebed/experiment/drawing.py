@@ -22,8 +22,14 @@ FAINT = "#6b7782"
 RULE = "#d9dee3"
 PAPER = "#ffffff"
 
-LEARNED = {"offline-to-online": "#0072b2", "online": "#d55e00", "offline": "#009e73"}
-_MORE = ("#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#5d4ea6")
+LEARNED = {
+    "offline-to-online": "#0072b2",
+    "online": "#d55e00",
+    "offline": "#009e73",
+    "networks": "#cc79a7",
+    "networks-to-online": "#5d4ea6",
+}
+_MORE = ("#e69f00", "#56b4e9", "#8c564b")
 _HEURISTICS = ("#3f4a54", "#76828d", "#98a3ad", "#5a6570", "#86919b", "#b0b9c1")
 REFERENCE = "#a58a4a"
 LOSSES = {"dropped": "#a86f00", "failed": "#a5402f", "unfinished": "#98a3ad"}

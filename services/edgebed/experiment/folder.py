@@ -21,6 +21,7 @@ from edgebed.experiment.files import canonical, faults, write_atomically
 from edgebed.experiment.inputs import file_content, read_costs
 from edgebed.experiment.parts import MeasuredWorkload, NetworkFile, WorkloadFile
 from edgebed.experiment.reading import to_yaml
+from edgebed.experiment.shipped import GENERALIST, shipped_model
 from edgebed.experiment.specification import Experiment
 from edgebed.experiment.stages import StageStore
 from edgebed.experiment.sweep import replacing
@@ -107,14 +108,29 @@ def _as_run(path: Path, experiment: Experiment) -> tuple[Experiment, dict[str, b
 
 
 def _with_models(experiment: Experiment, folder: Path, copies: dict[str, bytes]) -> Experiment:
-    """The experiment with the models of its actors among the folder's inputs, named by their content."""
+    """The experiment with the models of its actors and the networks of its trainings among the folder's inputs.
+
+    They are named by their content; a model that comes along is copied too, because a later version may bring another.
+    """
     document = experiment.to_document()
+
+    def copied(content: bytes, stem: str, suffix: str) -> str:
+        name = f"inputs/{stem}-{hashlib.sha256(content).hexdigest()[:24]}{suffix}"
+        copies[name] = content
+        return name
+
     for index, method in enumerate(document["spec"]["methods"]):
+        networks = method.get("training", {}).get("networks", {})
+        if networks and networks["from"] != "specification":
+            content = file_content(folder / networks["from"], f"spec.methods[{index}].training.networks.from")
+            networks["from"] = copied(content, "networks", ".json")
+        if "start" in method:
+            path = shipped_model() if method["start"] == GENERALIST else folder / method["start"]
+            method["start"] = copied(file_content(path, f"spec.methods[{index}].start"), "actor", ".safetensors")
         for choice in (method.get("policy"), method.get("collect", {}).get("policy")):
             if isinstance(choice, dict) and choice["kind"] == "actor" and isinstance(choice.get("model"), str):
                 content = file_content(folder / choice["model"], f"spec.methods[{index}].policy.model")
-                choice["model"] = f"inputs/actor-{hashlib.sha256(content).hexdigest()[:24]}.safetensors"
-                copies[choice["model"]] = content
+                choice["model"] = copied(content, "actor", ".safetensors")
     return validate(document, folder=experiment.folder)
 
 

@@ -118,9 +118,18 @@ def read_networks(content: bytes, replicates: int, *, source: str) -> tuple[Netw
     if isinstance(document, list) and len(document) < replicates:
         found = f"has {len(document)} networks for {replicates} replicates"
         raise UserError(Problem("", found, f"give {replicates} networks, or lower spec.replicates"), source)
-    entries = document[:replicates] if isinstance(document, list) else [document]
-    networks = [_network(e, f"[{r}]" if isinstance(document, list) else "", source) for r, e in enumerate(entries)]
-    return tuple(networks) if isinstance(document, list) else tuple(networks) * replicates
+    if isinstance(document, list):
+        return read_network_list(document[:replicates], source)
+    return read_network_list(document, source) * replicates
+
+
+def read_network_list(document: object, source: str) -> tuple[Network, ...]:
+    """Every network of a JSON document that holds one or a list. Raises UserError."""
+    entries = document if isinstance(document, list) else [document]
+    if not entries:
+        raise UserError(Problem("", "has no networks", "give a network, or a list of them"), source)
+    listed = isinstance(document, list)
+    return tuple(_network(e, f"[{r}]" if listed else "", source) for r, e in enumerate(entries))
 
 
 def _network(entry: object, prefix: str, source: str) -> Network:

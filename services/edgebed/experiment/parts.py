@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from edgebed.experiment.document import Attribution, Count, Document, Positive, Seconds
+from edgebed.experiment.document import Attribution, Count, Document, FilePath, NotNegative, Positive, Seconds
 from edgebed.experiment.quantities import Quantity, Unit
 from edgebed.systems.cooperative.distributions import Distribution
 from edgebed.systems.cooperative.network import MAXIMUM_NODES
@@ -12,7 +12,6 @@ from edgebed.systems.cooperative.rules import DecisionOrder, DropPolicy, Failure
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]
 ApplicationKind = Literal["synthetic", "cpu", "ffmpeg"]
-FilePath = Annotated[str, Field(min_length=1, max_length=1_000)]
 
 
 class Metadata(Document):
@@ -144,7 +143,9 @@ class Reward(Document):
     """How outcomes become rewards."""
 
     attribution: Attribution = "completion"
-    """Given to the team in the slot of `completion` or of `arrival`, or `perTask` to the node that decided."""
+    """To the team in the slot of `completion` or of `arrival`, or to the node that decided: `perTask`, or `crowding` too."""
+    crowding: NotNegative = 1.0
+    """With attribution `crowding`: weight of what a decision does to the tasks behind it, added to its own outcome."""
 
 
 class Evaluation(Document):

@@ -38,6 +38,8 @@ _TITLES = {
     "PolicyChoice": "A policy",
     "Collect": "spec.methods[].collect",
     "Offline": "spec.methods[].offline",
+    "Training": "spec.methods[].training",
+    "TrainingNetworks": "spec.methods[].training.networks",
     "Online": "spec.methods[].online",
     "Experiment": "The file",
     "Metadata": "metadata",

@@ -16,7 +16,14 @@ from edgebed.experiment.verdict import Summary, percent, signed
 
 Results = Mapping[str, Any]
 
-_KINDS = {"policy": "policy", "offline": "offline", "online": "online", "offline-to-online": "offline to online"}
+_KINDS = {
+    "policy": "policy",
+    "offline": "offline",
+    "online": "online",
+    "offline-to-online": "offline to online",
+    "networks": "over networks",
+    "networks-to-online": "over networks, then online",
+}
 
 
 def report(results: Results, experiment: Experiment, specification: str, figures: Sequence[Drawn]) -> str:

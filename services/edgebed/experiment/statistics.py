@@ -14,6 +14,7 @@ from edgebed.experiment import intervals
 from edgebed.experiment.intervals import Interval, Rates
 from edgebed.experiment.methods import Method
 from edgebed.experiment.outcome import Outcome, Outcomes, runs
+from edgebed.experiment.shipped import GENERALIST
 from edgebed.experiment.specification import Experiment
 from edgebed.systems.cooperative.rules import Horizon
 
@@ -96,10 +97,15 @@ def _method(method: Method, found: Runs, rates: Rates) -> dict[str, Any]:
 
 
 def kind(method: Method) -> str:
-    """`policy`, `offline`, `online` or `offline-to-online`."""
+    """`policy`, `offline`, `online`, `networks` for what was learned over many, or two of these with `-to-`."""
     if method.policy is not None:
-        return "policy"
-    return "-to-".join(part for part in ("offline", "online") if getattr(method, part) is not None)
+        return "networks" if method.policy.kind == GENERALIST else "policy"
+    parts = [
+        ("networks", method.training is not None or method.start is not None),
+        ("offline", method.offline is not None),
+        ("online", method.online is not None),
+    ]
+    return "-to-".join(name for name, given in parts if given)
 
 
 def _shares(found: Runs) -> dict[str, Any]:

@@ -108,11 +108,11 @@ class Converter:
     def _mixed(self, options: list[Schema]) -> Schema:
         """Values of different types: without a type, and each limit applies to the values that it can apply to."""
         kinds = {option["type"] for option in options}
-        if not kinds <= {"number", "string", "object"}:
+        if not kinds <= {"number", "integer", "string", "object"}:
             raise ValueError(f"no structural schema for one of {sorted(kinds)}")
         wanted = _wanted(options)
         found: Schema = {"x-kubernetes-preserve-unknown-fields": True, "maxItems": 0, "not": {"enum": [True, False]}}
-        number = next((option for option in options if option["type"] == "number"), None)
+        number = next((option for option in options if option["type"] in ("number", "integer")), None)
         # Only limits that no value meets keep a kind of value out. The pattern shows in the message: it says what is wanted.
         numbers = self._plain(number) if number is not None else {"minimum": 1, "maximum": 0}
         text = next((option for option in options if option["type"] == "string"), None)
@@ -215,7 +215,7 @@ def _described(found: Schema, schema: Schema) -> Schema:
 
 def _wanted(options: list[Schema]) -> str:
     """What a value of the wrong kind should have been, as a regular expression that reads like a sentence."""
-    words = {"number": "a number without quotes", "string": "a name"}
+    words = {"number": "a number without quotes", "integer": "a whole number without quotes", "string": "a name"}
     names = []
     for option in options:
         if option["type"] == "object":

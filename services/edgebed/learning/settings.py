@@ -50,3 +50,38 @@ class PpoSettings:
         best nodes long before each learns its own. Large steps, which then become small, are through with that at once.
         """
         return cls(own_reward=True, discount=0.0, learning_rate=2e-3, falls_over=updates, minibatches=16, entropy=0.003)
+
+
+@dataclass(frozen=True)
+class CandidatePpoSettings:
+    """How to learn."""
+
+    crowding: float = 1.0
+    """eta: weight of what a decision does to others."""
+    every: bool = True
+    """Judge every candidate, not the chosen one only."""
+    temperature: float = 0.0
+    """Over 0: learn by regression, and decide by a softmax of worth over this temperature."""
+    clip: float = 0.2
+    epochs: int = 3
+    minibatches: int = 8
+    learning_rate: float = 1e-3
+    entropy: float = 0.003
+    """Weight of the policy's entropy."""
+    hidden: int = 48
+    falls_over: int | None = None
+    """The learning rate falls linearly to 0 within so many updates; None keeps it."""
+
+
+@dataclass(frozen=True)
+class OutcomesSettings:
+    """How to learn."""
+
+    temperature: float = 0.2
+    """What predicted outcomes, between -1 and 1, are divided by in the softmax."""
+    batch: int = 1024
+    """Decisions in one gradient step."""
+    learning_rate: float = 1e-3
+    hidden: int = 48
+    every: bool = True
+    """Learn from what would have become of a task at every candidate, not at the chosen one only."""

@@ -16,6 +16,7 @@ from edgebed.controller.steps import planned_episodes
 from edgebed.experiment.errors import Problem, UserError, shown
 from edgebed.experiment.files import canonical
 from edgebed.experiment.parts import DrawnNetwork
+from edgebed.experiment.shipped import GENERALIST
 from edgebed.experiment.specification import API_VERSION, SCHEDULE, Experiment
 from edgebed.experiment.sweep import expand
 from edgebed.experiment.validation import validate
@@ -96,8 +97,9 @@ def _stages(experiment: Experiment) -> int:
     contents = {m.model_dump_json(exclude={"name"}): m for m in methods}
     policies = [m for m in contents.values() if not m.learned]
     learned = [m for m in contents.values() if m.learned]
+    trained = {m.training.model_dump_json() for m in methods if m.training is not None}
     tuned = sum(m.online is not None for m in learned)
-    return len(collected) + len(policies) + seeds * (len(offline) + tuned + len(learned))
+    return len(collected) + len(policies) + seeds * (len(offline) + len(trained) + tuned + len(learned))
 
 
 def _files(experiment: Experiment) -> list[Problem]:
@@ -111,6 +113,10 @@ def _files(experiment: Experiment) -> list[Problem]:
     for position, method in enumerate(spec.methods):
         if method.policy is not None:
             named[f"spec.methods[{position}].policy.model"] = method.policy.parameters.get("model")
+        if method.training is not None and method.training.networks.source != "specification":
+            named[f"spec.methods[{position}].training.networks.from"] = method.training.networks.source
+        if method.start != GENERALIST:
+            named[f"spec.methods[{position}].start"] = method.start
     remedy = "write out what it says, or run the experiment on a machine with edgebed run"
     return [
         Problem(path, f"{shown(file)} is a file, and a cluster has none beside the object", remedy)

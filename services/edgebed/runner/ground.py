@@ -16,8 +16,8 @@ from edgebed.experiment.methods import PolicyChoice
 from edgebed.runner.progress import Progress
 from edgebed.runner.setting import Setting
 from edgebed.simulator.rollout import Rollout
-from edgebed.systems.cooperative.actor import ActorWeights
 from edgebed.systems.cooperative.log import TaskLog
+from edgebed.systems.cooperative.models import Model
 from edgebed.systems.cooperative.policies.actor import Actor
 from edgebed.systems.cooperative.policy import Policy
 from edgebed.systems.cooperative.randomness import Stream
@@ -31,7 +31,7 @@ class Decider:
     """Who decides: a policy of the specification, or a trained actor."""
 
     choice: PolicyChoice | None
-    actor: ActorWeights | None
+    actor: Model | None
     name: str
     """For people."""
 
@@ -41,7 +41,7 @@ class Decider:
         return cls(choice, None, choice.kind)
 
     @classmethod
-    def trained(cls, actor: ActorWeights, name: str) -> Self:
+    def trained(cls, actor: Model, name: str) -> Self:
         """A trained actor."""
         return cls(None, actor, name)
 

@@ -23,7 +23,9 @@ from edgebed.experiment.reading import to_yaml
 from edgebed.experiment.specification import Experiment
 from edgebed.runner.progress import Progress
 from edgebed.runner.remote_course import LostCourse, RemoteCourse
-from edgebed.runner.teacher import ACTOR, OfflineLesson, OnlineLesson
+from edgebed.runner.setting import ACTOR
+from edgebed.runner.teacher import OfflineLesson, OnlineLesson
+from edgebed.runner.training import TrainingLesson
 from edgebed.stores.artefacts import ArtefactStore
 
 POLL_S = 0.02
@@ -81,6 +83,14 @@ class RemoteTeacher:
             self.artefacts.publish(source, files, {})
         begin = {"kind": "begin", "lesson": asdict(lesson), "start": source, "setting": self._setting}
         return RemoteCourse(self, name, begin, unfinished)
+
+    def train(self, lesson: TrainingLesson, folder: Path, unfinished: Path, progress: Progress) -> None:
+        """As in `Teacher`; checkpoints are the trainer's."""
+        request = {"kind": "train", "lesson": asdict(lesson), "result": f"{self.prefix}/{unfinished.name}/model"}
+        progress.started(lesson.label, lesson.label, lesson.updates)
+        made = self.ask({**request, "setting": self._setting}, progress, lesson.label)
+        self.fetch(made, folder)
+        progress.finished(lesson.label)
 
     def close(self) -> None:
         """Closes its connections."""

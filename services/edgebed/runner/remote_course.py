@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from edgebed.experiment.errors import EnvironmentFault
 from edgebed.experiment.files import write_atomically
 from edgebed.stores.log_files import write_log
-from edgebed.systems.cooperative.actor import ActorWeights
 from edgebed.systems.cooperative.log import TaskLog
+from edgebed.systems.cooperative.models import Model, read_model
 
 if TYPE_CHECKING:
     from edgebed.runner.remote import RemoteTeacher
@@ -45,9 +45,9 @@ class RemoteCourse:
         self._actor = b""
         self._begin()
 
-    def weights(self) -> ActorWeights:
+    def weights(self) -> Model:
         """As in `OnlineCourse`."""
-        return ActorWeights.from_bytes(self._actor)
+        return read_model(self._actor)
 
     def update(self, log: TaskLog) -> None:
         """As in `OnlineCourse`."""

@@ -9,12 +9,13 @@ from typing import Any
 
 from edgebed.experiment.inputs import Inputs, Tasks, file_content
 from edgebed.experiment.methods import PolicyChoice
+from edgebed.experiment.shipped import GENERALIST, shipped_model
 from edgebed.experiment.specification import Experiment
 from edgebed.simulator.rollout import Rollout, play
-from edgebed.systems.cooperative.actor import ActorWeights
 from edgebed.systems.cooperative.conversion import Attribution, convert
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.log import TaskLog
+from edgebed.systems.cooperative.models import Model, read_model
 from edgebed.systems.cooperative.network import Network, NetworkModel
 from edgebed.systems.cooperative.observation import ObservationSpecification
 from edgebed.systems.cooperative.policy import Policy, PolicyContext
@@ -23,6 +24,9 @@ from edgebed.systems.cooperative.rules import Rules
 from edgebed.systems.cooperative.workload import Workload, WorkloadModel
 from edgebed.systems.registry import build_policy, find_policy
 from edgebed.systems.transitions import Transitions
+
+ACTOR = "actor.safetensors"
+"""Name of the model in a stage of learning."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +46,10 @@ class Setting:
     """Digests of the files that the experiment reads."""
     rules: Rules
     mask_coefficient: float
+    crowding: float = 1.0
+    """Coefficient of the reward attribution of that name."""
+    experiment_seed: int = 0
+    """What is the same for all replicates follows from it."""
 
     @classmethod
     def of(cls, experiment: Experiment, replicate: int, inputs: Inputs) -> "Setting":
@@ -56,6 +64,8 @@ class Setting:
             files=inputs.files,
             rules=experiment.rules(),
             mask_coefficient=experiment.spec.mask.coefficient,
+            crowding=experiment.spec.reward.crowding,
+            experiment_seed=experiment.spec.seed,
         )
 
     @cached_property
@@ -70,12 +80,19 @@ class Setting:
 
     def policy(self, choice: PolicyChoice) -> Policy:
         """A policy by its name in the specification; the model of an actor is read, and refused if it sees other things."""
-        parameters = choice.parameters
-        if choice.kind == "actor" and isinstance(parameters.get("model"), str):
-            actor = read_actor(self.folder / parameters["model"])
-            actor.require(self.observation)
-            parameters["model"] = actor
+        model = self.model(choice)
+        parameters = choice.parameters if model is None else {**choice.parameters, "model": model}
         return build_policy(choice.kind, self.context, parameters)
+
+    def model(self, choice: PolicyChoice) -> Model | None:
+        """The model that a policy needs: that of the actor's file, or the one that comes along; None for a heuristic."""
+        if choice.kind == GENERALIST:
+            return read_actor(shipped_model())
+        if choice.kind == "actor" and isinstance(choice.parameters.get("model"), str):
+            actor = read_actor(self.folder / choice.parameters["model"])
+            actor.require(self.observation)
+            return actor
+        return None
 
     def identity(self, choice: PolicyChoice) -> dict[str, Any]:
         """What determines a policy's decisions, as JSON: its name and parameters, and the code of another package's.
@@ -83,6 +100,8 @@ class Setting:
         So results of a policy that its author has changed since are not taken for those of the new one.
         """
         identity: dict[str, Any] = {"policy": choice.model_dump(mode="json", by_alias=True)}
+        if choice.kind == GENERALIST:
+            identity["model"] = hashlib.sha256(shipped_model().read_bytes()).hexdigest()
         kind = find_policy(choice.kind)
         if kind.__module__.partition(".")[0] != "edgebed":
             source = inspect.getsourcefile(kind)
@@ -98,6 +117,10 @@ class Setting:
         """The tasks under the policy."""
         return play(self.network, tasks, self.rules, policy, self.mask_coefficient)
 
+    def play_on(self, network: Network, policy: Policy, tasks: Workload) -> Rollout:
+        """The tasks under a policy on another network, with this replicate's rules."""
+        return play(network, tasks, self.rules, policy, self.mask_coefficient)
+
     def transitions(self, log: TaskLog, attribution: Attribution) -> Transitions:
         """What the log is to a learner."""
         return convert(
@@ -109,6 +132,7 @@ class Setting:
             slots=self.workload_model.slots,
             mask_coefficient=self.mask_coefficient,
             attribution=attribution,
+            eta=self.crowding,
         )
 
     def fingerprint(self) -> dict[str, Any]:
@@ -124,9 +148,9 @@ class Setting:
         }
 
 
-def read_actor(path: Path) -> ActorWeights:
-    """The actor of a file. Raises UserError when there is none, ModelError when it is damaged."""
+def read_actor(path: Path) -> Model:
+    """The actor of a file, of either kind. Raises UserError when there is none, ModelError when it is damaged."""
     try:
-        return ActorWeights.from_bytes(file_content(path, "model"))
+        return read_model(file_content(path, "model"))
     except ModelError as error:
         raise ModelError(f"{path}: {error.field}", error.value, error.remedy) from error

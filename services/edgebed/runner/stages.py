@@ -5,6 +5,7 @@ same log share it, and a run that was interrupted goes on where it stopped. A st
 beside the store while it runs, from which it resumes with the exact next update.
 """
 
+import hashlib
 import json
 import math
 from dataclasses import asdict, replace
@@ -15,19 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebed.experiment.files import write_atomically
-from edgebed.experiment.methods import Collect, Method, Offline, Online
+from edgebed.experiment.inputs import file_content
+from edgebed.experiment.methods import Collect, Method, Offline, Online, Training
 from edgebed.experiment.outcome import CurvePoint, EpisodeCounts, Outcome
 from edgebed.experiment.parts import Evaluation
+from edgebed.experiment.shipped import GENERALIST, shipped_model
 from edgebed.experiment.stages import StageStore
-from edgebed.learning.settings import PpoSettings, SacCqlSettings
+from edgebed.learning.settings import CandidatePpoSettings, OutcomesSettings, PpoSettings, SacCqlSettings
 from edgebed.runner.ground import Decider, Ground, Request
 from edgebed.runner.progress import Progress
-from edgebed.runner.teacher import ACTOR, OfflineLesson, OnlineCourse, OnlineLesson, Teacher
+from edgebed.runner.setting import ACTOR
+from edgebed.runner.teacher import OfflineLesson, OnlineCourse, OnlineLesson, Teacher
+from edgebed.runner.training import TrainingLesson, TrainingNetworks
 from edgebed.simulator.rollout import Rollout
 from edgebed.stores.log_files import write_log
-from edgebed.systems.cooperative.actor import ActorWeights
+from edgebed.systems.cooperative.candidate import CandidateSpecification
 from edgebed.systems.cooperative.conversion import Attribution
 from edgebed.systems.cooperative.lifecycle import TaskState
+from edgebed.systems.cooperative.models import read_model
 from edgebed.systems.cooperative.randomness import Stream, generator
 
 POINTS_PER_CHECKPOINT = 4
@@ -56,11 +62,15 @@ class Stages:
             assert method.collect is not None  # the specification sees to it
             log = self._collect(method.collect)
             model = self._offline(log, method.offline, attribution)
+        if method.training is not None:
+            model = self.train(method.training)
+        if method.start is not None:
+            model = self._start(method.start)
         if method.online is not None:
             model = self._online(model, method.online, attribution, evaluation, method.name)
             curve = _points(model / "curve.json")
         assert model is not None  # the specification sees to it
-        actor = ActorWeights.from_bytes((model / ACTOR).read_bytes())
+        actor = read_model((model / ACTOR).read_bytes())
         inputs = {"model": self.store.digest(model)}
         return self._evaluate(method.name, inputs, Decider.trained(actor, method.name), evaluation, curve)
 
@@ -84,30 +94,89 @@ class Stages:
 
         return self.store.compute("collect", inputs, make)
 
-    def _offline(self, log: Path, offline: Offline, attribution: str) -> Path:
-        settings = SacCqlSettings(
-            batch_slots=offline.batch_slots,
-            hidden=offline.hidden,
-            learning_rate=offline.learning_rate,
-            discount=offline.discount,
-            tau=offline.target_update,
-            temperature=offline.temperature,
-            conservatism=offline.conservatism,
+    def train(self, training: Training) -> Path:
+        """One model for all networks: it does not depend on the replicate, so whoever comes first makes it."""
+        updates = math.ceil(training.episodes / training.episodes_per_update)
+        settings = CandidatePpoSettings(
+            crowding=training.crowding,
+            temperature=training.temperature if training.algorithm == "worth" else 0.0,
+            clip=training.clip,
+            epochs=training.epochs,
+            minibatches=training.minibatches,
+            learning_rate=training.learning_rate,
+            entropy=training.entropy,
+            hidden=training.hidden,
+            falls_over=updates,
         )
-        rewards = Attribution(offline.attribution or attribution)
+        setting, networks = self.setting, training.networks
+        rng = generator(setting.experiment_seed, Stream.LEARNING, self.training_seed, 2)
+        lesson = TrainingLesson(
+            settings=asdict(settings),
+            source=networks.source,
+            per_update=networks.per_update,
+            nodes=networks.nodes,
+            updates=updates,
+            episodes_per_update=training.episodes_per_update,
+            ask=training.ask,
+            learns_to_ask=training.learns_to_ask or (training.ask,),
+            training_seed=self.training_seed,
+            seed=int(rng.integers(0, 2**63)),
+            label=f"{self.label}: training over networks",
+        )
+        drawn = TrainingNetworks(setting, lesson)
+        drawn.check()
         inputs = {
-            "setting": self.setting.fingerprint(),
-            "log": self.store.digest(log),
-            "settings": asdict(settings),
-            "updates": offline.updates,
-            "attribution": str(rewards),
-            "trainingSeed": self.training_seed,
+            "lesson": {**asdict(lesson), "label": ""},
+            "networks": drawn.fingerprint(),
+            "workload": repr(setting.workload_model),
+            "rules": repr(setting.rules),
+            "maskCoefficient": setting.mask_coefficient,
+            "experimentSeed": setting.experiment_seed,
+            "observation": CandidateSpecification().digest,
             "device": self.teacher.device,
         }
 
         def make(folder: Path) -> None:
+            self.teacher.train(lesson, folder, self._unfinished("training", inputs), self.progress)
+
+        folder = self.store.compute("training", inputs, make)
+        self._forget("training", inputs)
+        return folder
+
+    def _start(self, start: str) -> Path:
+        """A candidate actor that exists, as a stage to go on from."""
+        path = shipped_model() if start == GENERALIST else self.setting.folder / start
+        content = file_content(path, "start")
+
+        def make(folder: Path) -> None:
+            (folder / ACTOR).write_bytes(content)
+
+        return self.store.compute("start", {"sha256": hashlib.sha256(content).hexdigest()}, make)
+
+    def _offline(self, log: Path, offline: Offline, attribution: str) -> Path:
+        settings = _offline_settings(offline)
+        rewards = Attribution(offline.attribution or attribution)
+        inputs = {
+            "setting": self.setting.fingerprint(),
+            "log": self.store.digest(log),
+            "settings": settings,
+            "updates": offline.updates,
+            "attribution": self._rewards(rewards),
+            "trainingSeed": self.training_seed,
+            "device": self.teacher.device,
+        }
+        if offline.algorithm == "outcomes":
+            inputs |= {"algorithm": offline.algorithm, "ask": offline.ask, "sees": CandidateSpecification().digest}
+
+        def make(folder: Path) -> None:
             lesson = OfflineLesson(
-                asdict(settings), offline.updates, str(rewards), self._seed(0), f"{self.label}: offline learning"
+                settings=settings,
+                updates=offline.updates,
+                attribution=str(rewards),
+                seed=self._seed(0),
+                label=f"{self.label}: offline learning",
+                algorithm=offline.algorithm,
+                ask=offline.ask,
             )
             unfinished = self._unfinished("offline", inputs)
             self.teacher.offline(lesson, log / "log.parquet", folder, unfinished, self.progress)
@@ -120,37 +189,26 @@ class Stages:
         self, start: Path | None, online: Online, attribution: str, evaluation: Evaluation, method: str
     ) -> Path:
         rewards = Attribution(online.attribution or attribution)
-        updates = math.ceil(online.episodes / online.episodes_per_update)
-        settings = PpoSettings(
-            own_reward=rewards is Attribution.PER_TASK,
-            discount=online.discount,
-            gae=online.gae_lambda,
-            clip=online.clip,
-            epochs=online.epochs,
-            minibatches=online.minibatches,
-            learning_rate=online.learning_rate,
-            entropy=online.entropy,
-            hidden=online.hidden,
-            falls_over=updates if online.learning_rate_falls else None,
-            warmup_epochs=online.warmup_epochs,
-        )
+        settings = _online_settings(online, rewards)
         inputs = {
             "setting": self.setting.fingerprint(),
             "start": None if start is None else self.store.digest(start),
-            "settings": asdict(settings),
+            "settings": settings,
             "episodes": online.episodes,
             "episodesPerUpdate": online.episodes_per_update,
             "freshCritic": online.fresh_critic,
-            "attribution": str(rewards),
+            "attribution": self._rewards(rewards),
             "every": evaluation.every,
             "curveEpisodes": evaluation.curve_episodes,
             "trainingSeed": self.training_seed,
             "device": self.teacher.device,
             **self.ground.fingerprint(),
         }
+        if online.algorithm == "candidate-ppo":
+            inputs |= {"algorithm": online.algorithm, "sees": CandidateSpecification().digest}
 
         def make(folder: Path) -> None:
-            lesson = OnlineLesson(asdict(settings), str(rewards), online.fresh_critic, self._seed(1))
+            lesson = OnlineLesson(settings, str(rewards), online.fresh_critic, self._seed(1), online.algorithm)
             unfinished = self._unfinished("online", inputs)
             phase = self._phase("online", inputs)
             course = self.teacher.online(lesson, start, unfinished)
@@ -249,10 +307,63 @@ class Stages:
         for file in unfinished.parent.glob(f"{unfinished.name}*"):
             file.unlink(missing_ok=True)
 
+    def _rewards(self, rewards: Attribution) -> str:
+        """The attribution, with its coefficient if it has one."""
+        return f"{rewards} {self.setting.crowding}" if rewards is Attribution.CROWDING else str(rewards)
+
     def _seed(self, purpose: int) -> int:
         """The seed of one training run, from the network's and the run's."""
         rng = generator(self.setting.network_seed, Stream.LEARNING, self.training_seed, purpose)
         return int(rng.integers(0, 2**63))
+
+
+def _offline_settings(offline: Offline) -> dict[str, Any]:
+    """Of the algorithm, by its own names."""
+    if offline.algorithm == "outcomes":
+        return asdict(
+            OutcomesSettings(
+                temperature=offline.temperature,
+                batch=8 * offline.batch_slots,
+                learning_rate=offline.learning_rate,
+                hidden=offline.hidden,
+            )
+        )
+    return asdict(
+        SacCqlSettings(
+            batch_slots=offline.batch_slots,
+            hidden=offline.hidden,
+            learning_rate=offline.learning_rate,
+            discount=offline.discount,
+            tau=offline.target_update,
+            temperature=offline.temperature,
+            conservatism=offline.conservatism,
+        )
+    )
+
+
+def _online_settings(online: Online, rewards: Attribution) -> dict[str, Any]:
+    """Of the algorithm, by its own names."""
+    updates = math.ceil(online.episodes / online.episodes_per_update)
+    same = {
+        "clip": online.clip,
+        "epochs": online.epochs,
+        "minibatches": online.minibatches,
+        "learning_rate": online.learning_rate,
+        "entropy": online.entropy,
+        "hidden": online.hidden,
+        "falls_over": updates if online.learning_rate_falls else None,
+    }
+    if online.algorithm == "candidate-ppo":
+        return asdict(CandidatePpoSettings(crowding=online.crowding, **same))
+    return asdict(
+        PpoSettings(
+            own_reward=rewards.own,
+            discount=online.discount,
+            gae=online.gae_lambda,
+            warmup_epochs=online.warmup_epochs,
+            **same,
+        )
+    )
 
 
 def outcome_of(played: Rollout, episodes: int) -> Outcome:

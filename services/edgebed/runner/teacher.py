@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
+from edgebed.runner.candidates import CandidateCourse, learn_outcomes
 from edgebed.runner.progress import Progress
-from edgebed.runner.setting import Setting
+from edgebed.runner.setting import ACTOR, Setting
+from edgebed.runner.training import Training, TrainingLesson
 from edgebed.stores.log_files import read_log
 from edgebed.systems.cooperative.actor import ACTION_ORDER, ActorWeights
 from edgebed.systems.cooperative.conversion import Attribution
 from edgebed.systems.cooperative.log import TaskLog
+from edgebed.systems.cooperative.models import Model, read_model
 
 UPDATES_AT_ONCE = 50
 """Progress is told after so many offline updates; a checkpoint is kept every CHECKPOINT_UPDATES."""
@@ -28,31 +31,34 @@ CHECKPOINT_UPDATES = 1000
 Measured = Callable[[int, Mapping[str, float]], None]
 """Told the number of updates, and measurements by their names in `learning`."""
 
-ACTOR = "actor.safetensors"
-"""Name of the model in a stage of learning."""
-
 
 @dataclass(frozen=True)
 class OfflineLesson:
-    """Learn from a log: Algorithm 1."""
+    """Learn from a log."""
 
     settings: dict[str, Any]
-    """Of `SacCqlSettings`."""
+    """Of `SacCqlSettings`, or of `OutcomesSettings`."""
     updates: int
     attribution: str
     seed: int
     label: str
+    algorithm: str = "sac-cql"
+    """Or `outcomes`."""
+    ask: str | int = "none"
+    """Whom the candidate actor of `outcomes` asks."""
 
 
 @dataclass(frozen=True)
 class OnlineLesson:
-    """Learn while playing: Algorithm 2."""
+    """Learn while playing."""
 
     settings: dict[str, Any]
-    """Of `PpoSettings`."""
+    """Of `PpoSettings`, or of `CandidatePpoSettings`."""
     attribution: str
     fresh_critic: bool
     seed: int
+    algorithm: str = "ppo"
+    """Or `candidate-ppo`."""
 
 
 class OnlineCourse(Protocol):
@@ -62,7 +68,7 @@ class OnlineCourse(Protocol):
     def updates(self) -> int:
         """Updates so far; over 0 from the start when it was resumed from a checkpoint."""
 
-    def weights(self) -> ActorWeights:
+    def weights(self) -> Model:
         """The actor as it is now."""
 
     def update(self, log: TaskLog) -> None:
@@ -84,7 +90,10 @@ class Teacher(Protocol):
         """Writes model, critic and learner into `folder`; `log` is the Parquet file, `unfinished` where checkpoints go."""
 
     def online(self, lesson: OnlineLesson, start: Path | None, unfinished: Path) -> OnlineCourse:
-        """Begins from the folder of an offline stage, or from nothing, or where a checkpoint left off."""
+        """Begins from the folder of a stage with a model, or from nothing, or where a checkpoint left off."""
+
+    def train(self, lesson: TrainingLesson, folder: Path, unfinished: Path, progress: Progress) -> None:
+        """Learns on many networks; writes model and learner into `folder`."""
 
 
 class LocalTeacher:
@@ -96,6 +105,9 @@ class LocalTeacher:
 
     def offline(self, lesson: OfflineLesson, log: Path, folder: Path, unfinished: Path, progress: Progress) -> None:
         """As in `Teacher`."""
+        if lesson.algorithm == "outcomes":
+            learn_outcomes(self.setting, lesson, log, folder, unfinished, progress, self.device, self._measured)
+            return
         # torch takes seconds to import, and a comparison of heuristics does not need it
         from edgebed.learning.checkpoints import Meaning, digest_of, restore_checkpoint, save_checkpoint
         from edgebed.learning.sac_cql import SacCql, SacCqlSettings
@@ -124,9 +136,24 @@ class LocalTeacher:
         (folder / "critic.safetensors").write_bytes(_critic_bytes(learner.v.layers, scale))
         progress.finished(lesson.label)
 
-    def online(self, lesson: OnlineLesson, start: Path | None, unfinished: Path) -> "LocalCourse":
+    def online(self, lesson: OnlineLesson, start: Path | None, unfinished: Path) -> "LocalCourse | CandidateCourse":
         """As in `Teacher`."""
+        if lesson.algorithm == "candidate-ppo":
+            return CandidateCourse(self.setting, lesson, start, unfinished, self.device)
         return LocalCourse(self.setting, lesson, start, unfinished, self.device)
+
+    def train(self, lesson: TrainingLesson, folder: Path, unfinished: Path, progress: Progress) -> None:
+        """As in `Teacher`."""
+        training = Training(self.setting, lesson, unfinished, self.device)
+        progress.started(lesson.label, lesson.label, lesson.updates)
+        progress.advanced(lesson.label, training.updates)
+        while training.updates < training.total:
+            training.step()
+            if self._measured is not None:
+                self._measured(training.updates, training.metrics)
+            progress.advanced(lesson.label, 1, f"success {(1 + training.metrics['reward']) / 2:.1%}")
+        training.finish(folder, ACTOR)
+        progress.finished(lesson.label)
 
 
 class LocalCourse:
@@ -190,7 +217,7 @@ def _critic_bytes(layers: Any, reward_scale: NDArray[np.float64]) -> bytes:
 
 def _start(offline: Path, *, fresh_critic: bool) -> dict[str, Any]:
     """What PPO takes over from the offline stage: the actor, and the critic of the team's reward with its scale."""
-    start: dict[str, Any] = {"actor": ActorWeights.from_bytes((offline / ACTOR).read_bytes()).layers}
+    start: dict[str, Any] = {"actor": read_model((offline / ACTOR).read_bytes()).layers}
     if not fresh_critic:
         critic = load((offline / "critic.safetensors").read_bytes())
         start["critic"] = tuple((critic[f"layers.{k}.w"], critic[f"layers.{k}.b"]) for k in range(3))

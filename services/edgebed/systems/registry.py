@@ -23,6 +23,7 @@ BUILT_IN = {
     "ratc": f"{_HOME}.ratc:Ratc",
     "price-mask": f"{_HOME}.price_mask:PriceMask",
     "least-completion": f"{_HOME}.least_completion:LeastCompletion",
+    "generalist": f"{_HOME}.candidate:Generalist",
     "actor": f"{_HOME}.actor:Actor",
 }
 """The policies that come along, by name."""

@@ -15,9 +15,10 @@ from typing import Any, assert_never
 from edgebed.experiment.errors import Problem, UserError
 from edgebed.experiment.inputs import read_inputs
 from edgebed.experiment.reading import load
+from edgebed.runner.candidates import CandidateCourse
 from edgebed.runner.progress import Progress
-from edgebed.runner.setting import Setting
-from edgebed.runner.teacher import ACTOR, LocalCourse, LocalTeacher
+from edgebed.runner.setting import ACTOR, Setting
+from edgebed.runner.teacher import LocalCourse, LocalTeacher
 from edgebed.runner.teacher import Measured as Tell
 from edgebed.stores.artefacts import ArtefactError, ArtefactStore
 from edgebed.stores.log_files import read_log
@@ -29,6 +30,7 @@ from edgebed.trainer.requests import (
     Job,
     OfflineJob,
     Replicate,
+    TrainJob,
     UpdateJob,
 )
 
@@ -57,7 +59,7 @@ class Lessons:
     def __init__(self, artefacts: ArtefactStore, folder: Path, device: str) -> None:
         """`folder` keeps checkpoints; it must outlive the process."""
         self._artefacts, self._folder, self._device = artefacts, folder, device
-        self._courses: dict[str, tuple[int, LocalCourse]] = {}
+        self._courses: dict[str, tuple[int, LocalCourse | CandidateCourse]] = {}
         self._tellers: dict[str, Tell] = {}
         """Of the courses."""
         self._settings: dict[tuple[str, int], Setting] = {}
@@ -74,6 +76,8 @@ class Lessons:
         match request:
             case OfflineJob():
                 return self._offline(key, request, progress)
+            case TrainJob():
+                return self._train(key, request, progress)
             case BeginJob():
                 return self._begin(request)
             case UpdateJob():
@@ -88,13 +92,15 @@ class Lessons:
                 assert_never(request)
 
     def _offline(self, key: str, request: OfflineJob, progress: Progress) -> dict[str, Any]:
+        from edgebed.learning.outcomes import OutcomesSettings
         from edgebed.learning.sac_cql import SacCqlSettings
 
-        _check(request.lesson.settings, SacCqlSettings)
+        algorithm = request.lesson.algorithm
+        _check(request.lesson.settings, OutcomesSettings if algorithm == "outcomes" else SacCqlSettings)
         found = self._published(request.result, key)
         if found is None:
             setting = self._setting(request.setting)
-            told = self._teller(request.setting.experiment, "sac-cql")
+            told = self._teller(request.setting.experiment, algorithm)
             teacher = LocalTeacher(setting, self._device, told)
             with tempfile.TemporaryDirectory() as name:
                 log, made = Path(name) / LOG, Path(name) / "made"
@@ -105,16 +111,32 @@ class Lessons:
         self._forget(key)
         return found
 
+    def _train(self, key: str, request: TrainJob, progress: Progress) -> dict[str, Any]:
+        from edgebed.learning.candidate_ppo import CandidatePpoSettings
+
+        _check(request.lesson.settings, CandidatePpoSettings)
+        found = self._published(request.result, key)
+        if found is None:
+            setting = self._setting(request.setting)
+            teacher = LocalTeacher(setting, self._device, self._teller(request.setting.experiment, "candidate-ppo"))
+            with tempfile.TemporaryDirectory() as name:
+                teacher.train(request.lesson.lesson(), Path(name), self._unfinished(key), progress)
+                found = self._publish(request.result, Path(name), key)
+        self._forget(key)
+        return found
+
     def _begin(self, request: BeginJob) -> dict[str, Any]:
+        from edgebed.learning.candidate_ppo import CandidatePpoSettings
         from edgebed.learning.ppo import PpoSettings
 
-        _check(request.lesson.settings, PpoSettings)
+        algorithm = request.lesson.algorithm
+        _check(request.lesson.settings, CandidatePpoSettings if algorithm == "candidate-ppo" else PpoSettings)
         teacher = LocalTeacher(self._setting(request.setting), self._device)
         with tempfile.TemporaryDirectory() as name:
             start = None if request.start is None else self._fetch(request.start, Path(name))
             course = teacher.online(request.lesson.lesson(), start, self._unfinished(request.course))
         self._courses[request.course] = (request.attempt, course)
-        self._tellers[request.course] = self._teller(request.setting.experiment, "ppo")
+        self._tellers[request.course] = self._teller(request.setting.experiment, algorithm)
         return _state(course)
 
     def _update(self, request: UpdateJob) -> dict[str, Any]:
@@ -138,7 +160,7 @@ class Lessons:
         self._forget(request.course)
         return found
 
-    def _course(self, request: CourseJob, behind: int = 0) -> LocalCourse:
+    def _course(self, request: CourseJob, behind: int = 0) -> LocalCourse | CandidateCourse:
         """The course, when it is at the update that the request is about, or so many before it."""
         attempt, course = self._courses.get(request.course, (None, None))
         if course is None or attempt != request.attempt:
@@ -207,7 +229,7 @@ class Lessons:
             file.unlink(missing_ok=True)
 
 
-def _state(course: LocalCourse) -> dict[str, Any]:
+def _state(course: LocalCourse | CandidateCourse) -> dict[str, Any]:
     return {"updates": course.updates, "actor": course.weights().to_bytes().hex()}
 
 

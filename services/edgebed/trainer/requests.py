@@ -10,7 +10,9 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from edgebed.experiment.document import Attribution, Count, Document
 from edgebed.experiment.errors import UserError
+from edgebed.experiment.methods import AskChoice
 from edgebed.runner.teacher import OfflineLesson, OnlineLesson
+from edgebed.runner.training import TrainingLesson
 from edgebed.stores.artefacts import checked_name
 
 
@@ -47,6 +49,10 @@ class OfflineTerms(Lesson):
     """Gradient steps."""
     label: Annotated[str, Field(max_length=300)] = ""
     """For people."""
+    algorithm: Literal["sac-cql", "outcomes"] = "sac-cql"
+    """Which actor, and how."""
+    ask: AskChoice = "none"
+    """Whom the candidate actor of `outcomes` asks."""
 
     def lesson(self) -> OfflineLesson:
         """What a teacher is given."""
@@ -58,10 +64,38 @@ class OnlineTerms(Lesson):
 
     fresh_critic: bool
     """Begin with a new critic instead of the offline one."""
+    algorithm: Literal["ppo", "candidate-ppo"] = "ppo"
+    """Which actor."""
 
     def lesson(self) -> OnlineLesson:
         """What a teacher is given."""
         return OnlineLesson(**self.model_dump())
+
+
+class TrainingTerms(Document):
+    """Of a `TrainingLesson`."""
+
+    model_config = ConfigDict(alias_generator=None)
+
+    settings: Settings
+    """Of `CandidatePpoSettings`."""
+    source: Annotated[str, Field(min_length=1, max_length=1_000)]
+    """`specification`, or a file of the experiment's artefact."""
+    per_update: Count
+    nodes: Annotated[tuple[Annotated[int, Field(ge=2, le=200)], ...], Field(strict=False, max_length=100)]
+    updates: Count
+    """Gradient steps come in updates of several."""
+    episodes_per_update: Count
+    ask: AskChoice
+    learns_to_ask: Annotated[tuple[AskChoice, ...], Field(strict=False, min_length=1, max_length=10)]
+    training_seed: Annotated[int, Field(ge=0, le=10**6)]
+    seed: Seed
+    label: Annotated[str, Field(max_length=300)] = ""
+    """For people."""
+
+    def lesson(self) -> TrainingLesson:
+        """What a teacher is given."""
+        return TrainingLesson(**self.model_dump())
 
 
 class Replicate(Document):
@@ -81,6 +115,16 @@ class OfflineJob(Document):
     lesson: OfflineTerms
     log: Name
     """Artefact with log.parquet."""
+    result: Name
+    """Artefact to publish."""
+
+
+class TrainJob(Document):
+    """Learn a candidate actor on many networks, in the simulator."""
+
+    kind: Literal["train"]
+    setting: Replicate
+    lesson: TrainingTerms
     result: Name
     """Artefact to publish."""
 
@@ -132,5 +176,5 @@ class FinishJob(CourseJob):
     """Artefact to publish."""
 
 
-Job = OfflineJob | BeginJob | UpdateJob | CheckpointJob | FinishJob
+Job = OfflineJob | TrainJob | BeginJob | UpdateJob | CheckpointJob | FinishJob
 JobRequest = Annotated[Job, Field(discriminator="kind")]

@@ -16,15 +16,15 @@ Row T is the state in which the episode was cut off, at T * slot_s. One pass ove
 episode's counts stay in the cache.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from edgebed.systems.cooperative.columns import check_columns, first_at, in_order
+from edgebed.systems.cooperative.crowding import crowding
 from edgebed.systems.cooperative.errors import ModelError
-from edgebed.systems.cooperative.lifecycle import TaskState
 from edgebed.systems.cooperative.log import TaskLog
 from edgebed.systems.cooperative.network import Network
 from edgebed.systems.cooperative.observation import ObservationSpecification
@@ -41,6 +41,13 @@ class Attribution(StrEnum):
     """The team's, in the slot in which it was decided."""
     PER_TASK = "perTask"
     """The deciding node's own (`own_reward`); the team's reward is then its sum, as for `arrival`."""
+    CROWDING = "crowding"
+    """The deciding node's own, plus a coefficient times what its decision did to others (`crowding`)."""
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the deciding node's."""
+        return self in (Attribution.PER_TASK, Attribution.CROWDING)
 
 
 def convert(
@@ -53,17 +60,18 @@ def convert(
     slots: int,
     mask_coefficient: float,
     attribution: Attribution = Attribution.COMPLETION,
+    eta: float = 1.0,
 ) -> Transitions:
     """The transitions of a log of one network, with one episode for each that the log names, in order of appearance.
 
     A task that the horizon left unfinished counts -1 in the last slot under `cutDrop` and 0 under `cutIgnore`.
-    Raises ModelError for records that the network or the slots do not have.
+    `eta` is the coefficient of `crowding`. Raises ModelError for records that the network or the slots do not have.
     """
     n = network.nodes
     if observation.nodes != n:
         raise ModelError("observation.nodes", observation.nodes, f"the network has {n} nodes")
-    episode, records = _in_order(log)
-    _check(records, n, slots)
+    episode, records = in_order(log)
+    check_columns(records, n, slots)
     episodes = int(episode[-1]) + 1 if len(episode) else 0
     first = np.searchsorted(episode, np.arange(episodes + 1))
     dynamic = np.zeros((episodes, slots + 1, n, observation.dynamic_size), dtype=np.float32)
@@ -102,6 +110,9 @@ def convert(
         team_reward,
         own_reward,
     )
+    if attribution is Attribution.CROWDING:
+        others = crowding(episode, records, network, rules, slot_s)
+        own_reward[episode, records.slot, records.source] += np.float32(eta) * others
     return Transitions(
         static=observation.static(network),
         dynamic=dynamic,
@@ -114,80 +125,9 @@ def convert(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Columns:
-    """The columns that the conversion reads, in the types that it is compiled for."""
-
-    slot: NDArray[np.int32]
-    source: NDArray[np.int32]
-    destination: NDArray[np.int32]
-    status: NDArray[np.int8]
-    size_bits: NDArray[np.float64]
-    cycles: NDArray[np.float64]
-    deadline_s: NDArray[np.float64]
-    sent_s: NDArray[np.float64]
-    received_s: NDArray[np.float64]
-    started_s: NDArray[np.float64]
-    ended_s: NDArray[np.float64]
-    probability: NDArray[np.float64]
-
-
-def _in_order(log: TaskLog) -> tuple[NDArray[np.int64], _Columns]:
-    """Episode numbers from 0 in order of appearance, and the columns by (episode, slot, source)."""
-    number = np.asarray(log.episode)
-    starts = np.flatnonzero(np.diff(number, prepend=number[:1] - 1))
-    runs = number[starts]
-    values, appearance, inverse = np.unique(runs, return_index=True, return_inverse=True)
-    rank = np.empty(len(values), dtype=np.int64)
-    rank[np.argsort(appearance)] = np.arange(len(values))
-    episode = np.repeat(rank[inverse], np.diff(starts, append=len(number)))
-    slot, source = np.asarray(log.slot), np.asarray(log.source)
-    key = (episode * (int(slot.max(initial=0)) + 1) + slot) * (int(source.max(initial=0)) + 1) + source
-    order = None if (np.diff(key) >= 0).all() else np.argsort(key, kind="stable")
-
-    def column(name: str, dtype: type) -> NDArray[np.generic]:
-        array = np.asarray(getattr(log, name))
-        return np.ascontiguousarray(array if order is None else array[order], dtype=dtype)
-
-    types = {"slot": np.int32, "source": np.int32, "destination": np.int32, "status": np.int8}
-    names = _Columns.__dataclass_fields__
-    columns = _Columns(**{name: column(name, types.get(name, np.float64)) for name in names})  # type: ignore[arg-type]  # per name
-    return (episode if order is None else episode[order]), columns
-
-
-def _check(records: _Columns, n: int, slots: int) -> None:
-    for name, limit, remedy in (
-        ("slot", slots, f"episodes have slots 0 to {slots - 1}; give the log's own workload"),
-        ("source", n, f"the network has nodes 0 to {n - 1}; give the log's own network"),
-        ("destination", n, f"the network has nodes 0 to {n - 1}; give the log's own network"),
-    ):
-        column = getattr(records, name)
-        bad = np.flatnonzero((column < 0) | (column >= limit))
-        if len(bad):
-            raise ModelError(f"log.{name}[{bad[0]}]", int(column[bad[0]]), remedy)
-    known = (TaskState.UNFINISHED, TaskState.SUCCEEDED, TaskState.DROPPED, TaskState.FAILED)
-    bad = np.flatnonzero((records.status < 0) | (records.status > max(known)))
-    if len(bad):
-        remedy = "give " + ", ".join(f"{int(state)} ({state.label})" for state in known)
-        raise ModelError(f"log.status[{bad[0]}]", int(records.status[bad[0]]), remedy)
-
-
 def _lengths(observation: ObservationSpecification, longest: int) -> NDArray[np.float32]:
     """Queue length -> what `ObservationSpecification.dynamic` makes of it."""
     return np.minimum(np.arange(longest + 1) / observation.queue_length, 1.0).astype(np.float32)
-
-
-@numba.njit(cache=True, inline="always")
-def _first_at(instant, slot_s, slots):  # type: ignore[no-untyped-def]
-    """Smallest k <= slots + 1 with k * slot_s >= instant; slots + 1 for NaN, which stands for never."""
-    if not instant <= slots * slot_s:
-        return slots + 1
-    k = int(np.ceil(instant / slot_s))
-    while k > 0 and (k - 1) * slot_s >= instant:
-        k -= 1
-    while k * slot_s < instant:
-        k += 1
-    return k
 
 
 @numba.njit(cache=True)
@@ -237,16 +177,16 @@ def _convert(  # type: ignore[no-untyped-def]
         for r in range(first[e], first[e + 1]):
             k, i, j = slot[r], source[r], destination[r]
             end = ended[r]
-            leave = _first_at(started[r] if started[r] == started[r] else end, slot_s, slots)
+            leave = first_at(started[r] if started[r] == started[r] else end, slot_s, slots)
             enter = k + 1  # a task of slot k is not there yet when slot k is observed
             if i != j:
-                out = _first_at(sent[r] if sent[r] == sent[r] else end, slot_s, slots)
+                out = first_at(sent[r] if sent[r] == sent[r] else end, slot_s, slots)
                 if out > enter:
                     sending[enter, j, i] += 1
                     sending[out, j, i] -= 1
                 if sequential and out > k:
                     seen[k, j, i] = 1
-                enter = max(enter, _first_at(received[r], slot_s, slots))
+                enter = max(enter, first_at(received[r], slot_s, slots))
             if leave > enter:
                 executing[enter, j] += 1
                 executing[leave, j] -= 1
@@ -262,7 +202,7 @@ def _convert(  # type: ignore[no-untyped-def]
                 if at_completion:
                     at = slots - 1
             elif at_completion:
-                at = _first_at(end, slot_s, slots)
+                at = first_at(end, slot_s, slots)
                 # The slot that holds `end` is the last that begins at or before it.
                 if at > slots or at * slot_s > end:
                     at -= 1

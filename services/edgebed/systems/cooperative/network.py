@@ -62,6 +62,14 @@ class Network:
         """N."""
         return len(self.capacity_hz)
 
+    def same(self, other: "Network") -> bool:
+        """Whether another network has the same values; the diagonals, which mean nothing, are not compared."""
+        others = ~np.eye(self.nodes, dtype=np.bool_)
+        return self.nodes == other.nodes and all(
+            np.array_equal(mine if mine.ndim == 1 else mine[others], theirs if theirs.ndim == 1 else theirs[others])
+            for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True)
+        )
+
     @classmethod
     def from_document(cls, document: object) -> "Network":
         """A network from the keys of a network file.
@@ -119,7 +127,10 @@ class NetworkModel:
 
     def draw(self, seed: int) -> Network:
         """The network of one network seed. Nodes are drawn before links, quantity by quantity."""
-        rng = generator(seed, Stream.NETWORK)
+        return self.draw_from(generator(seed, Stream.NETWORK))
+
+    def draw_from(self, rng: np.random.Generator) -> Network:
+        """A network of another stream, to train on for example."""
         n = self.nodes
         cores = self.cores.draw(rng, (n,))
         return Network(

@@ -239,6 +239,14 @@ class NodeCore:
             total += self.transmission_s(task)
         return total
 
+    def sending_backlogs_s(self, now: float) -> list[float]:
+        """(N,) `sending_backlog_s` to every node."""
+        found = [0.0] * len(self._capacity_hz)
+        for j, link in self._links.items():
+            if link.serving is not None or link.waiting:
+                found[j] = self.sending_backlog_s(j, now)
+        return found
+
     def execution_s(self, task: Task) -> float:
         """Tc at the task's destination (eq. 1)."""
         return float(task.cycles / self._capacity_hz[task.destination])

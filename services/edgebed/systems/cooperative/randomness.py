@@ -23,6 +23,7 @@ class Stream(IntEnum):
     LEARNING = 7
     CALIBRATE = 8
     ENVIRONMENT = 9
+    TRAINING = 10
 
 
 def generator(seed: int, stream: Stream, *index: int) -> np.random.Generator:

@@ -128,7 +128,7 @@ class VirtualEpisode:
             deadline_s=np.array([task.deadline_s for task in tasks]),
             waiting=waiting,
             backlog_s=np.array([node.backlog_s(now) for node in owners]),
-            sending_backlog_s=np.array([[node.sending_backlog_s(j, now) for j in range(n)] for node in owners]),
+            sending_backlog_s=np.array([node.sending_backlogs_s(now) for node in owners]),
             receiving=np.array([[0 if j == i else others[j].waiting_to(i) for j in range(n)] for i in source.tolist()]),
             available=waiting < self._limit[source],
             decision_key=np.broadcast_to(self.key, (len(tasks),)),

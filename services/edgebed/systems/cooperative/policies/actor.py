@@ -2,17 +2,52 @@
 
 It asks every node for its one bit. With `sample: false` it takes the likeliest node instead, which herds: nodes that
 see the same bits choose the same node.
+
+A model is the paper's actor, of one network, or a candidate actor, of any; the file says which.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgebed.systems.cooperative.actor import ActorWeights
+from edgebed.systems.cooperative.candidate_actor import CandidateWeights
 from edgebed.systems.cooperative.errors import ModelError
+from edgebed.systems.cooperative.policies.candidate import CandidateActor
 from edgebed.systems.cooperative.policy import Answers, Floats, Integers, Policy, PolicyContext, View
 
 
 class Actor(Policy):
+    """A trained actor of either kind."""
+
+    def __init__(
+        self,
+        context: PolicyContext,
+        model: ActorWeights | CandidateWeights,
+        sample: bool = True,
+        ask: str | int | None = None,
+    ) -> None:
+        super().__init__(context)
+        if isinstance(model, CandidateWeights):
+            self._kind: Policy = CandidateActor(context, model, sample, ask)
+        elif ask is None:
+            self._kind = PaperActor(context, model, sample)
+        else:
+            raise ModelError("ask", ask, "only a candidate actor asks for more than bits; take it out")
+
+    def ask(self, view: View) -> Integers | None:
+        """Everyone, for the bit."""
+        return self._kind.ask(view)
+
+    def decide(self, view: View, answers: Answers | None) -> Integers:
+        """(rows,) node indices."""
+        return self._kind.decide(view, answers)
+
+    def probability(self, view: View, answers: Answers | None, destination: Integers) -> Floats | None:
+        """(rows,) the masked softmax at the destination; when greedy, 1 where `decide` goes there."""
+        return self._kind.probability(view, answers, destination)
+
+
+class PaperActor(Policy):
     """The trained actor of one network."""
 
     def __init__(self, context: PolicyContext, model: ActorWeights, sample: bool = True) -> None:

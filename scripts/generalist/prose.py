@@ -1,0 +1,74 @@
+"""The sentences of docs/generalist.md; in braces what is measured."""
+
+PAGE = """# One policy for every network
+
+<!-- Made by `python -m scripts.generalist study`; change scripts/generalist/prose.py instead. -->
+
+A network of your own needs no training to beat the heuristics:
+
+```yaml
+methods:
+  - {{name: ratc, policy: ratc}}
+  - {{name: generalist, policy: generalist}}
+  - {{name: informed, policy: {{kind: generalist, ask: all}}}}     # or a number of nodes to ask
+```
+
+`policy: generalist` is a candidate actor that was trained on random networks of the simulation setup. It works on every
+backend; on real nodes it asks over HTTP and decides with numpy alone. Its file is `deploy/models/generalist.safetensors` with
+a manifest beside it; `make generalist` trains it again.
+
+## What it is
+
+A small network scores each node that could execute a task, from numbers that mean the same in every network
+(`candidate/v1`, `systems/cooperative/candidate.py`): times in deadlines, tasks and capacities over their means, the bit of
+every node, the own queue and links. A softmax of the scores decides. The weights are the same for every candidate, so
+renumbering the nodes changes nothing and their number is not part of the model. With `ask` it also knows the seconds of work of
+all, or of as many as it is told, namely those that it scores best without asking.
+
+Simulator, node and task log give it the same numbers (`tests/parity/test_candidate.py`).
+
+## How it learns
+
+Every update plays one episode on each of eight networks. The log then says what each candidate of each decision was worth: the
+task's own outcome there, and eta times its *crowding*, what it does to the tasks behind it in that execution queue. Crowding is
+not estimated: the queue is replayed with the task and without it (`systems/cooperative/crowding.py`). A regression learns the
+worth, and the softmax of it over a temperature plays the next episodes (`learning/candidate_ppo.py`).
+
+Training networks are kept apart from the evaluation's, and a run refuses an overlap:
+
+```yaml
+- name: mine
+  training:
+    algorithm: worth
+    networks: {{from: specification, perUpdate: 8}}     # or from: a file of networks
+    episodes: 1200
+- name: tuned                                           # goes on learning on one network, while it plays
+  start: generalist
+  online: {{algorithm: candidate-ppo, episodes: 800, episodesPerUpdate: 8, learningRate: 0.0003, learningRateFalls: true}}
+- name: from-log                                        # from a heuristic's log alone
+  collect: {{policy: ratc, episodes: 200}}
+  offline: {{algorithm: outcomes, updates: 1000}}
+```
+
+## Networks that it has not seen
+
+{reference_episodes} episodes each, the same tasks and luck for all; training seeds of the model: {seeds}.
+
+{headline}
+
+A decision asks every other node: {messages} messages per task at N = 20, for one bit each or with the seconds of work. RATC
+asks two.
+
+{networks} fresh networks each, {episodes} episodes, one bit; the difference is paired over networks:
+
+{elsewhere}
+
+## What it cannot do
+
+- It knows networks like those that it was trained on. Values outside of the ranges in its file (see the manifest) raise a
+  warning that names the quantity and the range; the number of nodes is one of them.
+- On the testbed setup, which is less loaded than what it was trained on, it keeps too many tasks at nodes that fail more
+  often, and price-mask is better.
+- Crowding leaves out how others would decide if the task were not there.
+- A network of one node has nothing to choose, and a model for another observation is refused.
+"""

@@ -1,0 +1,324 @@
+"""The candidate actor as a node runs it: one small perceptron that scores every candidate, and numpy.
+
+    score_j = ReLU(ReLU([static_ij, dynamic_j] W0 + b0) W1 + b1) W2 + b2        softmax over the nodes that may be chosen
+
+The same weights score every candidate of every node of every network, so renumbering the nodes renumbers the choice and
+changes nothing else, and N is not part of the model. What of the first layer belongs to the static part is computed once
+per network (`CandidateScorer`): one bias per pair of nodes.
+
+The file is safetensors, with what the numbers mean and the ranges that the model was trained on as metadata.
+"""
+
+import json
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from edgebed.systems.cooperative.candidate import (
+    DYNAMIC_SCALE,
+    FAR,
+    Ask,
+    CandidateObservation,
+    CandidateSpecification,
+    Known,
+)
+from edgebed.systems.cooperative.errors import ModelError
+from edgebed.systems.cooperative.observation import ObservationSpecification
+
+Array = NDArray[np.float32]
+Layer = tuple[Array, Array]
+
+FORMAT = "edgebed-candidate-actor/v1"
+
+_CHUNK = 4096  # candidates per pass: activations of 4096 x 48 floats stay in the second-level cache
+
+
+@dataclass(frozen=True, eq=False)
+class CandidateWeights:
+    """A perceptron with two hidden layers and one output. A layer is `x @ weight + bias`, weight (inputs, outputs)."""
+
+    layers: tuple[Layer, Layer, Layer]
+    """(weight, bias) of each layer, float32; inputs are S static, then D dynamic numbers."""
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Smallest and largest value of each of `candidate_ranges.QUANTITIES` in training; empty where nobody has noted them."""
+    ask: str | int = "none"
+    """Whom it learned to ask, as `Ask.of` reads it."""
+    observation: CandidateSpecification = field(default_factory=CandidateSpecification)
+    """What the inputs mean."""
+
+    def __post_init__(self) -> None:
+        Ask.of(self.ask)
+        inputs = self.observation.static_size + self.observation.dynamic_size
+        for index, (weight, bias) in enumerate(self.layers):
+            outputs = 1 if index == 2 else weight.shape[-1]
+            if weight.shape != (inputs, outputs) or bias.shape != (outputs,):
+                shapes = f"weight {weight.shape}, bias {bias.shape}"
+                raise ModelError(f"layers[{index}]", shapes, f"give weight ({inputs}, {outputs}) and bias ({outputs},)")
+            if weight.dtype != np.float32 or bias.dtype != np.float32:
+                raise ModelError(f"layers[{index}]", f"{weight.dtype}, {bias.dtype}", "give float32 arrays")
+            if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+                raise ModelError(f"layers[{index}]", "not finite", "the training diverged; train with a smaller step")
+            inputs = outputs
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has."""
+        return sum(weight.size + bias.size for weight, bias in self.layers)
+
+    def to_bytes(self) -> bytes:
+        """The actor's file."""
+        tensors = {}
+        for index, (weight, bias) in enumerate(self.layers):
+            tensors[f"layers.{index}.weight"] = np.ascontiguousarray(weight)
+            tensors[f"layers.{index}.bias"] = np.ascontiguousarray(bias)
+        about = {
+            "format": FORMAT,
+            "observation": asdict(self.observation),
+            "observationDigest": self.observation.digest,
+            "ranges": self.ranges,
+            "ask": self.ask,
+        }
+        # One entry, because safetensors writes several in an order that changes from call to call.
+        return bytes(save(tensors, {"edgebed": json.dumps(about, sort_keys=True)}))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "CandidateWeights":
+        """The actor of such a file. Raises ModelError for bytes that are damaged or of a format that is not known."""
+        remedy = "the file is damaged or not a candidate actor; fetch or train it again"
+        try:
+            tensors = load(data)
+            about = about_of(data)
+        except (SafetensorError, ValueError, TypeError) as error:
+            raise ModelError("actor", str(error), remedy) from error
+        if about.get("format") != FORMAT:
+            raise ModelError("actor.format", about.get("format"), f"this version reads {FORMAT!r}")
+        try:
+            observation = CandidateSpecification(**about["observation"])
+            pairs = [(tensors[f"layers.{k}.weight"], tensors[f"layers.{k}.bias"]) for k in range(3)]
+            ask = about["ask"]
+            ranges = {str(name): (float(low), float(high)) for name, (low, high) in about["ranges"].items()}
+        except ModelError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ModelError("actor", f"{type(error).__name__} {error}", remedy) from error
+        if about.get("observationDigest") != observation.digest:
+            said = "the columns of its observation are not those of this version; train the model again"
+            raise ModelError("actor.observationDigest", about.get("observationDigest"), said)
+        return cls((pairs[0], pairs[1], pairs[2]), ranges, ask, observation)
+
+    def require(self, observation: ObservationSpecification) -> None:
+        """As in `ActorWeights`: every network will do, because `from_bytes` has refused what means something else."""
+
+
+def about_of(data: bytes) -> dict[str, Any]:
+    """What the metadata of an actor's file say, of any format. Raises ValueError or TypeError for what is no such file."""
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return dict(json.loads(dict(header.get("__metadata__") or {}).get("edgebed", "{}")))
+
+
+class CandidateScorer:
+    """The actor in one network. Not safe to share between threads."""
+
+    def __init__(self, weights: CandidateWeights, observation: CandidateObservation) -> None:
+        self.observation = observation
+        (w0, b0), (w1, b1), (w2, b2) = weights.layers
+        s = weights.observation.static_size
+        self._static, self._b0 = w0[:s], b0
+        self._w0, self._w1, self._b1, self._w2, self._b2 = w0[s:].copy(), w1, b1, w2[:, 0].copy(), b2[0]
+        self._rows: dict[int, Array] = {}
+
+    def bias(self, source: int) -> Array:
+        """(N, H) the first layer's share of the static part, for tasks of one node."""
+        if source not in self._rows:
+            self._rows[source] = self.observation.static(source) @ self._static + self._b0
+        return self._rows[source]
+
+    @cached_property
+    def _table(self) -> Array:
+        """(N, N, H) that of all nodes."""
+        return np.stack([self.bias(i) for i in range(self.observation.nodes)])
+
+    def scores(self, source: NDArray[np.int64], dynamic: Array, wanted: NDArray[np.bool_]) -> Array:
+        """(R, N) scores of the candidates of R tasks that see `dynamic`, (R, N, D); -inf where not `wanted`, (R, N)."""
+        out = np.full(wanted.shape, -np.inf, dtype=np.float32)
+        row, column = np.nonzero(wanted)
+        table = self._table
+        for begin in range(0, len(row), _CHUNK):
+            r, j = row[begin : begin + _CHUNK], column[begin : begin + _CHUNK]
+            h1 = dynamic[r, j] @ self._w0
+            h1 += table[source[r], j]
+            np.maximum(h1, 0, out=h1)
+            h2 = h1 @ self._w1
+            h2 += self._b1
+            np.maximum(h2, 0, out=h2)
+            out[r, j] = h2 @ self._w2 + self._b2
+        return out
+
+
+class LoneScorer:
+    """The actor at one node, for one task at a time: the numbers of `CandidateObservation.dynamic` in buffers of its own.
+
+    They are not scaled; the weights are.
+
+    Candidates are columns here, so that every quantity is one row of contiguous memory; a decision is some thirty calls
+    of numpy on N numbers and two products of small matrices. Not safe to share between threads.
+    """
+
+    def __init__(self, weights: CandidateWeights, observation: CandidateObservation, source: int) -> None:
+        (w0, b0), (w1, b1), (w2, _) = weights.layers  # the last bias is the same for all
+        s, n, hidden = weights.observation.static_size, observation.nodes, w1.shape[0]
+        self.source, self._observation, self._n = source, observation, n
+        self._bias = np.ascontiguousarray((observation.static(source) @ w0[:s] + b0).T)
+        self._w0, self._w1, self._w2 = (np.ascontiguousarray(w.T) for w in (w0[s:] * DYNAMIC_SCALE[:, None], w1, w2))
+        self._far = FAR / DYNAMIC_SCALE[:, None]
+        self._b1 = np.repeat(b1[:, None], n, axis=1)
+        self._rate, self._capacity, self._alpha, self._beta = observation.of_source(source)
+        self._x = np.zeros((weights.observation.dynamic_size, n), dtype=np.float32)
+        self._h1, self._h2 = (np.empty((hidden, n), dtype=np.float32) for _ in range(2))
+        self._ready, self._execution, self._spare = np.empty((3, n))
+        self._mask = np.empty(n, dtype=np.bool_)
+
+    def decide(
+        self,
+        ask: Ask,
+        task: tuple[float, float, float],
+        sending_backlog_s: Sequence[float],
+        available: NDArray[np.bool_],
+        backlog_s: NDArray[np.float64],
+        uniform: float | None,
+    ) -> tuple[int, float]:
+        """Where one task (size, cycles, deadline) goes, and with which chance; the likeliest where `uniform` is None.
+
+        `sending_backlog_s`, `available` and `backlog_s` have N entries; of the last, only what `ask` may know is used.
+        """
+        i, mask = self.source, self._mask
+        self._see(task, sending_backlog_s, available, float(backlog_s[i]))
+        mask[:] = available
+        mask[i] = True
+        d = task[2]
+        if ask.everyone or ask.count >= self._n - 1:
+            self._tell(slice(None), backlog_s, d)
+        elif ask.count:
+            first = self._scores()
+            first[~mask] = -np.inf
+            first[i] = -np.inf
+            self._tell(np.argpartition(-first, ask.count - 1)[: ask.count], backlog_s, d)
+        scores = self._scores()
+        scores -= scores[mask].max()
+        np.exp(scores, out=scores)
+        scores *= mask
+        sums = list(accumulate(scores.tolist()))
+        if uniform is None:
+            node = int(scores.argmax())
+        else:
+            node = bisect_right(sums, min(uniform * sums[-1], float(np.nextafter(sums[-1], 0.0))))
+        return node, float(scores[node]) / sums[-1]
+
+    def _see(
+        self,
+        task: tuple[float, float, float],
+        sending_backlog_s: Sequence[float],
+        available: NDArray[np.bool_],
+        own_backlog_s: float,
+    ) -> None:
+        """Fills the observation, with nobody's seconds of work but its own."""
+        x, i, n, observation = self._x, self.source, self._n, self._observation
+        size, cycles, d = task
+        transmission, execution, spare = self._ready, self._execution, self._spare
+        np.divide(size / d, self._rate, out=transmission)
+        np.divide(cycles / d, self._capacity, out=execution)
+        x[0], x[1] = transmission, execution
+        np.multiply(transmission, self._beta, out=spare)
+        x[4] = spare
+        np.multiply(execution, self._alpha, out=spare)
+        x[4] += spare
+        x[4] *= d
+        if any(sending_backlog_s):
+            np.divide(sending_backlog_s, d, out=spare)
+            x[2] = spare
+            transmission += spare
+        else:
+            x[2] = 0.0
+        # From here on `_ready` holds when the task would be at its candidate.
+        np.add(transmission, execution, out=spare)
+        own = max(own_backlog_s / d, 0.0)
+        spare[i] = own + execution[i]
+        np.subtract(1.0, spare, out=spare)
+        x[3] = spare
+        x[5] = available
+        x[6] = np.count_nonzero(available) / n
+        x[7] = size / observation.mean_size_bits
+        x[8] = cycles / observation.mean_cycles
+        x[12] = np.count_nonzero(available & (x[3] >= 0)) / n
+        x[9:12] = 0.0
+        x[9, i], x[10, i], x[11, i] = 1.0, own, spare[i]
+        np.minimum(x, self._far, out=x)
+        np.maximum(x, -self._far, out=x)
+
+    def _tell(self, nodes: slice | NDArray[np.int64], backlog_s: NDArray[np.float64], d: float) -> None:
+        """Fills in the seconds of work of some nodes."""
+        x = self._x
+        backlog = backlog_s[nodes] / d
+        finish = np.maximum(self._ready[nodes], backlog) + self._execution[nodes]
+        x[9, nodes] = 1.0
+        x[10, nodes] = np.minimum(backlog, FAR)
+        x[11, nodes] = np.maximum(1.0 - finish, -FAR)
+
+    def _scores(self) -> Array:
+        """(N,) scores of the present observation."""
+        h1, h2 = self._h1, self._h2
+        self._w0.dot(self._x, out=h1)
+        h1 += self._bias
+        np.maximum(h1, 0, out=h1)
+        self._w1.dot(h1, out=h2)
+        h2 += self._b1
+        np.maximum(h2, 0, out=h2)
+        scores: Array = self._w2[0].dot(h2)
+        return scores
+
+
+def allowed(known: Known) -> NDArray[np.bool_]:
+    """(R, N) which nodes may be chosen: the available ones, and the node itself."""
+    return known.available | (np.arange(known.available.shape[1]) == known.source[:, None])
+
+
+def observe(ask: Ask, scorer: CandidateScorer, known: Known) -> Array:
+    """(R, N, D) what the actor sees, of what is known when all would answer.
+
+    With a number to ask, it asks those that it scores best without asking.
+    """
+    observation = scorer.observation
+    if ask.everyone or ask.count >= observation.nodes - 1:
+        return observation.dynamic(known)
+    own = np.arange(observation.nodes) == known.source[:, None]
+    dynamic = observation.dynamic(replace(known, told=own))
+    if ask.count == 0:
+        return dynamic
+    scores = scorer.scores(known.source, dynamic, allowed(known) & ~own)
+    asked = np.argpartition(-scores, ask.count - 1, axis=1)[:, : ask.count]
+    told = own.copy()
+    np.put_along_axis(told, asked, True, axis=1)
+    return observation.dynamic(replace(known, told=told))
+
+
+def chances(scores: Array) -> NDArray[np.float64]:
+    """(R, N) the softmax of scores, 0 where they are -inf."""
+    shifted = np.exp(scores - scores.max(axis=1, keepdims=True), dtype=np.float64)
+    shifted /= shifted.sum(axis=1, keepdims=True)
+    return shifted
+
+
+def sample(chance: NDArray[np.float64], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(R,) nodes by the inverse of the distribution function at `uniform`, (R,) in [0, 1)."""
+    sums = np.cumsum(chance, axis=1)
+    target = np.minimum(uniform * sums[:, -1], np.nextafter(sums[:, -1], 0.0))
+    node: NDArray[np.int64] = (sums <= target[:, None]).sum(axis=1)
+    return node
