@@ -141,7 +141,7 @@ def test_containers_run_an_experiment(place):
             state = client.get("/v1/experiments/small").json()
             assert state["state"] in ("running", "finished"), json.dumps(state) + "".join(one.log for one in others)
         assert state["state"] == "finished", state
-        assert set(state["results"]["methods"]) == {"ratc", "o2o"}
+        assert set(state["methods"]) == {"ratc", "o2o"}
         assert "o2o" in client.get("/v1/experiments/small/report").text
     assert [one.terminate(within_s=10) for one in (*others, controller)] == [0] * 6
 

@@ -1,6 +1,7 @@
 """What the distribution promises: a small base install, extras that say what they are for, pins that can be checked."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -61,6 +62,18 @@ def test_the_node_core_plays_without_extras():
     assert done.returncode == 0, done.stderr
     expected = {task["id"]: task["status"] for task in json.loads(CASE.read_text())["expected"]}
     assert {task["id"]: task["status"] for task in json.loads(done.stdout)["tasks"]} == expected
+
+
+def test_a_controller_plans_learning_without_torch():
+    """A trainer elsewhere learns; the controller's image has no torch."""
+    script = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import edgebed.controller.main, edgebed.runner.remote_course, edgebed.runner.stages as stages\n"
+        "stages.SacCqlSettings(), stages.PpoSettings(), stages.CandidatePpoSettings(), stages.OutcomesSettings()"
+    )
+    path = {**os.environ, "PYTHONPATH": str(ROOT / "services")}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=path, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_needs_an_extra_names_it(tmp_path):

@@ -6,6 +6,7 @@ optimiser, checkpoints) and differ openly otherwise; each reads from top to bott
 
     sac_cql      Algorithm 1: offline, from a log
     ppo          Algorithm 2: online, from fresh episodes
+    settings     what they are told, without torch
 
 Gradients are written out by hand: the networks are small, and autograd, modules and per-tensor optimisers would take
 most of the time. `tests/benchmarks/plain_sac_cql.py` is the same with all three; a test holds the two equal.

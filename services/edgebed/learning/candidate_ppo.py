@@ -36,27 +36,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgebed.learning.networks import Adam, Layers, Perceptron, Sizes, device_named
-
-
-@dataclass(frozen=True)
-class CandidatePpoSettings:
-    """How to learn."""
-
-    crowding: float = 1.0
-    """eta: weight of what a decision does to others."""
-    every: bool = True
-    """Judge every candidate, not the chosen one only."""
-    temperature: float = 0.0
-    """Over 0: learn by regression, and decide by a softmax of worth over this temperature."""
-    clip: float = 0.2
-    epochs: int = 3
-    minibatches: int = 8
-    learning_rate: float = 1e-3
-    entropy: float = 0.003
-    """Weight of the policy's entropy."""
-    hidden: int = 48
-    falls_over: int | None = None
-    """The learning rate falls linearly to 0 within so many updates; None keeps it."""
+from edgebed.learning.settings import CandidatePpoSettings as CandidatePpoSettings
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,6 @@ The temperature keeps nodes that know the same from all choosing the same: near 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,20 +20,7 @@ from torch import Tensor
 
 from edgebed.learning.candidate_ppo import Judged
 from edgebed.learning.networks import Adam, Layers, Perceptron, Sizes, device_named
-
-
-@dataclass(frozen=True)
-class OutcomesSettings:
-    """How to learn."""
-
-    temperature: float = 0.2
-    """What predicted outcomes, between -1 and 1, are divided by in the softmax."""
-    batch: int = 1024
-    """Decisions in one gradient step."""
-    learning_rate: float = 1e-3
-    hidden: int = 48
-    every: bool = True
-    """Learn from what would have become of a task at every candidate, not at the chosen one only."""
+from edgebed.learning.settings import OutcomesSettings as OutcomesSettings
 
 
 class Outcomes:

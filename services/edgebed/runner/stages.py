@@ -22,6 +22,7 @@ from edgebed.experiment.outcome import CurvePoint, EpisodeCounts, Outcome
 from edgebed.experiment.parts import Evaluation
 from edgebed.experiment.shipped import GENERALIST, shipped_model
 from edgebed.experiment.stages import StageStore
+from edgebed.learning.settings import CandidatePpoSettings, OutcomesSettings, PpoSettings, SacCqlSettings
 from edgebed.runner.ground import Decider, Ground, Request
 from edgebed.runner.progress import Progress
 from edgebed.runner.setting import ACTOR
@@ -95,8 +96,6 @@ class Stages:
 
     def train(self, training: Training) -> Path:
         """One model for all networks: it does not depend on the replicate, so whoever comes first makes it."""
-        from edgebed.learning.candidate_ppo import CandidatePpoSettings
-
         updates = math.ceil(training.episodes / training.episodes_per_update)
         settings = CandidatePpoSettings(
             crowding=training.crowding,
@@ -321,8 +320,6 @@ class Stages:
 def _offline_settings(offline: Offline) -> dict[str, Any]:
     """Of the algorithm, by its own names."""
     if offline.algorithm == "outcomes":
-        from edgebed.learning.outcomes import OutcomesSettings
-
         return asdict(
             OutcomesSettings(
                 temperature=offline.temperature,
@@ -331,8 +328,6 @@ def _offline_settings(offline: Offline) -> dict[str, Any]:
                 hidden=offline.hidden,
             )
         )
-    from edgebed.learning.sac_cql import SacCqlSettings
-
     return asdict(
         SacCqlSettings(
             batch_slots=offline.batch_slots,
@@ -349,7 +344,7 @@ def _offline_settings(offline: Offline) -> dict[str, Any]:
 def _online_settings(online: Online, rewards: Attribution) -> dict[str, Any]:
     """Of the algorithm, by its own names."""
     updates = math.ceil(online.episodes / online.episodes_per_update)
-    same = {
+    same: dict[str, Any] = {
         "clip": online.clip,
         "epochs": online.epochs,
         "minibatches": online.minibatches,
@@ -359,11 +354,7 @@ def _online_settings(online: Online, rewards: Attribution) -> dict[str, Any]:
         "falls_over": updates if online.learning_rate_falls else None,
     }
     if online.algorithm == "candidate-ppo":
-        from edgebed.learning.candidate_ppo import CandidatePpoSettings
-
         return asdict(CandidatePpoSettings(crowding=online.crowding, **same))
-    from edgebed.learning.ppo import PpoSettings
-
     return asdict(
         PpoSettings(
             own_reward=rewards.own,
