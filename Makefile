@@ -91,6 +91,7 @@ lock: | $(UV) ## pin the dependencies again
 	$(COMPILE) --extra dev pyproject.toml -o requirements/dev.txt
 	echo "torch>=2.6" | $(COMPILE) --constraint requirements/dev.txt - -o requirements/torch.txt
 	printf 'hatchling\nuv\n' | $(COMPILE) --constraint requirements/dev.txt - -o requirements/build.txt
+	echo imageio-ffmpeg | $(COMPILE) - -o requirements/ffmpeg.txt
 	for role in $(ROLES); do echo torch | $(COMPILE) --constraint requirements/dev.txt --excludes /dev/stdin \
 		--extra $$role pyproject.toml -o requirements/$$role.txt || exit; done
 

@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 
-from tests.chart.rendering import CHART, find, items, pods, template
+from tests.chart.rendering import CHART, find, items, pods, program, run, template
 
 
 def controller(found, base="edgebed"):
@@ -191,6 +191,40 @@ def test_the_monitors_find_what_services_serve():
     assert rules["spec"]["groups"] == groups
     for item in (monitor, experiments, rules):
         assert item["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+
+
+@pytest.mark.parametrize("discovery", ["kubernetes", "dns"])
+def test_prometheus_reads_its_configuration(discovery, tmp_path):
+    """As promtool does; by DNS it needs no account."""
+    found = items("middleware", f"prometheus.discovery={discovery}")
+    for name, content in find(found, "ConfigMap", "edgebed-prometheus")["data"].items():
+        (tmp_path / name).write_text(
+            content.replace("/etc/prometheus/", f"{tmp_path}/").replace("/etc/edgebed/secrets/token", name)
+        )
+    configuration = yaml.safe_load((tmp_path / "prometheus.yml").read_text())
+    [job] = configuration["scrape_configs"]
+    assert "authorization" in job
+    assert ("kubernetes_sd_configs" in job) == (discovery == "kubernetes")
+    for path in tmp_path.glob("alerts-*.yaml"):
+        done = run(program("promtool"), "check", "rules", str(path))
+        assert done.returncode == 0, done.stderr
+    spec = find(found, "Deployment", "edgebed-prometheus")["spec"]["template"]["spec"]
+    assert spec["automountServiceAccountToken"] == (discovery == "kubernetes")
+    if discovery == "dns":  # some builds of promtool cannot read the other
+        done = run(program("promtool"), "check", "config", "--syntax-only", str(tmp_path / "prometheus.yml"))
+        assert done.returncode == 0, done.stderr + done.stdout
+
+
+def test_the_controller_waits_for_servers_of_the_chart_alone():
+    """The first time they take longer than it does."""
+
+    def waits(*sets):
+        spec = controller(items("middleware", *sets))["spec"]["template"]["spec"]
+        return [address for one in spec.get("initContainers", []) for address in one["command"][3:]]
+
+    assert waits() == ["edgebed-mysql:3306", "edgebed-namenode:9870", "edgebed-nacos:8848"]
+    assert waits("hdfs.enabled=false", "nacos.external=nacos://elsewhere:8848") == ["edgebed-mysql:3306"]
+    assert waits("hdfs.enabled=false", "nacos.enabled=false", "mysql.enabled=false") == []
 
 
 def test_dashboards_are_those_that_are_committed():

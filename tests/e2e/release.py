@@ -63,7 +63,7 @@ LEARNED: list[dict[str, Any]] = [
     {
         "name": "o2o",
         "collect": {"policy": "ratc", "episodes": 3},
-        "offline": {"algorithm": "sac-cql", "updates": 60, "batchSlots": 8, "hidden": 8},
+        "offline": {"algorithm": "sac-cql", "updates": 1500, "batchSlots": 8, "hidden": 8},
         "online": {"algorithm": "ppo", "episodes": 4, "episodesPerUpdate": 2, "hidden": 8},
     }
 ]
@@ -137,14 +137,14 @@ class Release:
         answer = self.kubectl("get", "exp", name, "-o", "json")
         return dict(json.loads(answer.out).get("status", {})) if answer.code == 0 else {}
 
-    def ended(self, name: str, limit_s: float = LIMIT_S) -> dict[str, Any]:
+    def ended(self, name: str, limit_s: float = 2 * LIMIT_S) -> dict[str, Any]:
         """Its status once it has succeeded; fails at once where it has failed."""
         self.until(lambda: self.status(name).get("phase") in ("Succeeded", "Failed"), limit_s, f"{name} has ended")
         status = self.status(name)
         assert status["phase"] == "Succeeded", status
         return status
 
-    def failed(self, name: str, limit_s: float = LIMIT_S) -> dict[str, Any]:
+    def failed(self, name: str, limit_s: float = 2 * LIMIT_S) -> dict[str, Any]:
         """The condition with which it has failed."""
         self.until(lambda: self.status(name).get("phase") in ("Succeeded", "Failed"), limit_s, f"{name} has ended")
         found = next(c for c in self.status(name)["conditions"] if c["type"] == "Failed")

@@ -162,6 +162,6 @@ def test_a_simulation_compiles_nothing(tmp_path, role):
 
 
 def test_an_edge_node_with_ffmpeg_converts_videos():
-    """The other one has no ffmpeg, and says so."""
+    """What its tasks would do is measured in it, with the program that it brings."""
     asked = ("calibrate", "ffmpeg", "--only", "720p30-480p30-2s", "--output", "/tmp/costs.json")
     assert "720p30-480p30-2s" in said_by("edge-node-ffmpeg", *asked)

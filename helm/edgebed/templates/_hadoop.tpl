@@ -86,7 +86,7 @@ spec:
             httpGet: &ready {path: {{ .ready | quote }}, port: http}
             periodSeconds: 3
             timeoutSeconds: 5
-            failureThreshold: 100
+            failureThreshold: 200
           readinessProbe:
             httpGet: *ready
             periodSeconds: 10

@@ -60,3 +60,12 @@ trainer: {{- include "edgebed.role" (list . $values.trainer $values.trainer.imag
 {{- $image := ternary $values.simulator.image $values.controller.image (ne $values.simulator.image.repository "") }}
 simulator: {{- include "edgebed.role" (list . $values.simulator $image) | nindent 2 }}
 {{- end }}
+
+{{/* Servers of the chart, as HOST:PORT, that the controller wants to find when it starts. */}}
+{{- define "edgebed.waitsFor" -}}
+{{- $found := list -}}
+{{- if include "edgebed.installed" .Values.mysql }}{{ $found = append $found (printf "%s:3306" (include "edgebed.named" (list . "mysql"))) }}{{ end -}}
+{{- if include "edgebed.installed" .Values.hdfs }}{{ $found = append $found (printf "%s:9870" (include "edgebed.named" (list . "namenode"))) }}{{ end -}}
+{{- if include "edgebed.installed" .Values.nacos }}{{ $found = append $found (printf "%s:8848" (include "edgebed.named" (list . "nacos"))) }}{{ end -}}
+{{- join ", " $found -}}
+{{- end }}
