@@ -12,7 +12,7 @@ from scripts.generalist.models import ROOT
 
 FRESH_SEED = 700_000
 """Network seeds of fresh networks begin here."""
-NETWORKS, EPISODES = 20, 10
+NETWORKS, EPISODES = 20, 4
 REFERENCE_EPISODES = 100
 
 

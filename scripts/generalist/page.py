@@ -21,7 +21,7 @@ ASKS: tuple[str | int, ...] = ("none", 3, "all")
 
 def write_page(work: Work) -> None:
     """Trains and measures what is not there yet, and writes the page."""
-    from scripts.generalist.__main__ import train_one
+    from scripts.generalist.work import train_one
 
     work(train_one, [(SHIPPED, seed) for seed in SEEDS])
     units = [(case, decider) for case in HEADLINES for decider in _headline()]
