@@ -4,6 +4,7 @@ What belongs here: what turns `Transitions` into actors, with torch. What does n
 simulator, the testbed), files' places, HTTP, pydantic. Algorithms share what is the same by definition (networks,
 optimiser, checkpoints) and differ openly otherwise; each reads from top to bottom:
 
+    settings     what both can be told, without torch
     sac_cql      Algorithm 1: offline, from a log
     ppo          Algorithm 2: online, from fresh episodes
 

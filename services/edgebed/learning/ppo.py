@@ -22,7 +22,6 @@ moves: `warmup_epochs` on the first batch, because the critic of the log has lea
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,39 +31,8 @@ from torch import Tensor
 
 from edgebed.learning.networks import Adam, Layers, Perceptron, Sizes, device_named
 from edgebed.learning.sac_cql import NEVER
+from edgebed.learning.settings import PpoSettings as PpoSettings
 from edgebed.systems.transitions import Transitions
-
-
-@dataclass(frozen=True)
-class PpoSettings:
-    """Paper section V.A, and what it leaves open."""
-
-    own_reward: bool = False
-    """Judge a decision by the outcome of its own task (attribution perTask) instead of the team's reward."""
-    discount: float = 0.99
-    """gamma; 0 with `own_reward`."""
-    gae: float = 0.95
-    """lambda of the generalised advantages."""
-    clip: float = 0.2
-    epochs: int = 4
-    minibatches: int = 8
-    learning_rate: float = 3e-4
-    entropy: float = 0.0
-    """Weight of the policy's entropy."""
-    hidden: int = 64
-    falls_over: int | None = None
-    """The learning rate falls linearly to 0 within so many updates; None keeps it."""
-    warmup_epochs: int = 8
-    """Epochs of the critic alone before the first step of the policy."""
-
-    @classmethod
-    def per_task(cls, updates: int) -> "PpoSettings":
-        """The recipe that learns most here: a decision is judged by its own task, over so many updates of 32 episodes.
-
-        Small steps make this one dip at first, by a point on heavily loaded networks: the nodes all learn to prefer the
-        best nodes long before each learns its own. Large steps, which then become small, are through with that at once.
-        """
-        return cls(own_reward=True, discount=0.0, learning_rate=2e-3, falls_over=updates, minibatches=16, entropy=0.003)
 
 
 class Ppo:

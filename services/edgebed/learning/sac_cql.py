@@ -22,7 +22,6 @@ order of summation.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,27 +30,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgebed.learning.networks import Adam, Perceptron, Sizes, device_named
+from edgebed.learning.settings import SacCqlSettings as SacCqlSettings
 from edgebed.systems.transitions import Transitions
 
 NEVER = -1e4
 """Added to the score of an action that is not available: its probability is exactly 0. (-1e8 makes softmax slow.)"""
-
-
-@dataclass(frozen=True)
-class SacCqlSettings:
-    """Paper section V.A."""
-
-    batch_slots: int = 128
-    """Slots per update, each with all its agents."""
-    hidden: int = 64
-    learning_rate: float = 3e-4
-    discount: float = 0.99
-    tau: float = 0.0005
-    """Share by which the targets follow the critics at each update."""
-    temperature: float = 0.05
-    """alpha: the weight of the policy's entropy."""
-    conservatism: float = 0.1
-    """lambda_c: the weight of the conservative term."""
 
 
 class SacCql:

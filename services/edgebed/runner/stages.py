@@ -84,7 +84,7 @@ class Stages:
         return self.store.compute("collect", inputs, make)
 
     def _offline(self, log: Path, offline: Offline, attribution: str) -> Path:
-        from edgebed.learning.sac_cql import SacCqlSettings
+        from edgebed.learning.settings import SacCqlSettings
 
         settings = SacCqlSettings(
             batch_slots=offline.batch_slots,
@@ -120,7 +120,7 @@ class Stages:
     def _online(
         self, start: Path | None, online: Online, attribution: str, evaluation: Evaluation, method: str
     ) -> Path:
-        from edgebed.learning.ppo import PpoSettings
+        from edgebed.learning.settings import PpoSettings
 
         rewards = Attribution(online.attribution or attribution)
         updates = math.ceil(online.episodes / online.episodes_per_update)
