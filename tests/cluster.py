@@ -89,4 +89,6 @@ def prepared() -> None:
         assert not failed.exists(), f"the cluster did not come up: {failed.read_text()[-4000:]}"
         assert time.monotonic() < until, f"{file} did not come within {UP_LIMIT_S} s"
         time.sleep(1)
-    os.environ.update(line.split("=", 1) for line in file.read_text().splitlines())
+    for line in file.read_text().splitlines():
+        variable, value = line.split("=", 1)
+        os.environ[variable] = value
