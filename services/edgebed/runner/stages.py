@@ -349,7 +349,7 @@ def _offline_settings(offline: Offline) -> dict[str, Any]:
 def _online_settings(online: Online, rewards: Attribution) -> dict[str, Any]:
     """Of the algorithm, by its own names."""
     updates = math.ceil(online.episodes / online.episodes_per_update)
-    same = {
+    same: dict[str, Any] = {
         "clip": online.clip,
         "epochs": online.epochs,
         "minibatches": online.minibatches,
