@@ -101,7 +101,8 @@ def describe(planned: dict[str, Any]) -> list[str]:
 def _check_beginnings(experiment: Experiment) -> None:
     """Reads the models that methods start with and the networks that they are trained on."""
     from edgebed.experiment.inputs import file_content, parse_json, read_inputs, read_network_list
-    from edgebed.systems.cooperative.models import CandidateWeights, read_model
+    from edgebed.systems.cooperative.candidate_actor import CandidateWeights
+    from edgebed.systems.cooperative.models import read_model
 
     for position, method in enumerate(experiment.spec.methods):
         field = f"spec.methods[{position}]"

@@ -43,7 +43,7 @@ def success(log: TaskLog) -> float:
 
 
 def learner(seed: int = 1, **settings: object) -> CandidatePpo:
-    return CandidatePpo(len(STATIC), len(DYNAMIC), seed, CandidatePpoSettings(**settings))  # type: ignore[arg-type]
+    return CandidatePpo(len(STATIC), len(DYNAMIC), seed, CandidatePpoSettings(**settings))
 
 
 def judged(here: PolicyContext, of: CandidatePpo, count: range, eta: float = 1.0) -> Judged:
@@ -158,8 +158,12 @@ def test_no_tasks_is_said() -> None:
     part = judged(context(), made, range(1))
     empty = Judged(
         part.static,
-        *(getattr(part, name)[:0] for name in ("source", "dynamic", "wanted", "chosen", "worth")),
-        succeeded=0.0,
+        part.source[:0],
+        part.dynamic[:0],
+        part.wanted[:0],
+        part.chosen[:0],
+        part.worth[:0],
+        0.0,
     )
     with pytest.raises(ValueError, match="give a batch of episodes with arrivals"):
         made.update([empty])

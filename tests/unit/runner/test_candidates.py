@@ -108,7 +108,7 @@ def test_training_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.M
     class Stop(Exception):
         pass
 
-    steps = []
+    steps: list[int] = []
     original = training.Training.step
 
     def step(self: training.Training) -> None:

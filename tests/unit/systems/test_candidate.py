@@ -185,7 +185,7 @@ def test_more_than_there_are_is_everyone() -> None:
 
 def test_one_node_has_nothing_to_choose() -> None:
     """A network of one node is refused."""
-    one = Network(*(np.ones(1) for _ in range(4)), np.ones((1, 1)), np.ones((1, 1)))
+    one = Network(np.ones(1), np.ones(1), np.ones(1), np.ones(1), np.ones((1, 1)), np.ones((1, 1)))
     with pytest.raises(ModelError, match="1 node"):
         CandidateActor(replace(context(), network=one), weights())
 

@@ -287,7 +287,8 @@ class LoneScorer:
 
 def allowed(known: Known) -> NDArray[np.bool_]:
     """(R, N) which nodes may be chosen: the available ones, and the node itself."""
-    return known.available | (np.arange(known.available.shape[1]) == known.source[:, None])
+    own: NDArray[np.bool_] = np.arange(known.available.shape[1]) == known.source[:, None]
+    return known.available | own
 
 
 def observe(ask: Ask, scorer: CandidateScorer, known: Known) -> Array:
@@ -311,7 +312,7 @@ def observe(ask: Ask, scorer: CandidateScorer, known: Known) -> Array:
 
 def chances(scores: Array) -> NDArray[np.float64]:
     """(R, N) the softmax of scores, 0 where they are -inf."""
-    shifted = np.exp(scores - scores.max(axis=1, keepdims=True), dtype=np.float64)
+    shifted: NDArray[np.float64] = np.exp(scores - scores.max(axis=1, keepdims=True), dtype=np.float64)
     shifted /= shifted.sum(axis=1, keepdims=True)
     return shifted
 

@@ -16,6 +16,7 @@ the same node), and what the horizon cuts off.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -38,7 +39,8 @@ def crowding(
     queues = _Queues.of(episode, columns, network, rules, slot_s)
     fates = np.where(queues.fails, 0.0, 1.0)
     out = np.zeros(len(episode), dtype=np.float32)
-    _crowding(*queues.arrays(), fates, rules.drop_policy.code, out)
+    compiled: Any = _crowding
+    compiled(*queues.arrays(), fates, rules.drop_policy.code, out)
     return out
 
 
@@ -66,7 +68,8 @@ def worth(
     chance = np.exp(-execution * alpha)
     fates = np.take_along_axis(chance, decided.destination[:, None], axis=1)[:, 0]
     out = np.zeros(wanted.shape, dtype=np.float32)
-    _worth(
+    compiled: Any = _worth
+    compiled(
         *queues.arrays(),
         fates,
         rules.drop_policy.code,
@@ -116,7 +119,7 @@ class _Queues:
     ) -> "_Queues":
         n = network.nodes
         destination = columns.destination.astype(np.int64)
-        arrived = columns.slot * slot_s
+        arrived = np.asarray(columns.slot * slot_s, dtype=np.float64)
         entered = np.where(columns.source == columns.destination, arrived, columns.received_s)
         queue = episode * n
         inside = np.flatnonzero(~np.isnan(entered))

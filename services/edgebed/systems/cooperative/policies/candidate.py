@@ -84,7 +84,8 @@ class CandidateActor(Policy):
 
     def _probability(self, chance: Floats, destination: Integers) -> Floats:
         if not self.sample:
-            return np.equal(chance.argmax(axis=1), destination).astype(np.float64)
+            best: Floats = np.equal(chance.argmax(axis=1), destination).astype(np.float64)
+            return best
         found: Floats = np.take_along_axis(chance, destination[:, None], axis=1)[:, 0]
         return found
 
