@@ -19,8 +19,8 @@ candidates of a decision have in common:
 
     minimise   mean over decisions of   mean_j ((tau s_j - mean tau s) - (w_j - mean w))^2 / 2
 
-The gradient of a softmax dies where a probability does, and what was given up early is not found again; a regression goes on
-learning about every candidate. It is better from scratch and with more knowledge; the objective above is better at tuning.
+It is better from scratch and with more knowledge; the objective above is meant for tuning. We suppose, and have not shown, that
+this is because the gradient of a softmax dies where a probability does, while a regression goes on learning about everyone.
 
 With `every` false only the chosen candidate is judged, which is PPO as it is usually written, with the expected worth as
 its baseline.
