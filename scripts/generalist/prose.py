@@ -70,7 +70,7 @@ asks two.
 - On the testbed setup, which is less loaded than what it was trained on, it keeps too many tasks at nodes that fail more
   often, and price-mask is better.
 - How much these figures depend on the training seed is not in them. And the recipe was chosen among some tens of others by
-  their success on the reference networks, so the first two tables flatter it a little. The fresh networks were used for no choice.
+  their success on the reference networks, so the first two tables flatter it a little. The fresh networks served no choice.
 - Crowding leaves out how others would decide if the task were not there.
 - A network of one node has nothing to choose, and a model for another observation is refused.
 """
