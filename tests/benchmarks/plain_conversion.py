@@ -8,7 +8,7 @@ from edgebed.systems.cooperative.conversion import Attribution
 from edgebed.systems.cooperative.log import TaskLog
 from edgebed.systems.cooperative.network import Network
 from edgebed.systems.cooperative.observation import ObservationSpecification
-from edgebed.systems.cooperative.rules import DecisionOrder, Horizon, Rules
+from edgebed.systems.cooperative.rules import DecisionOrder, DropPolicy, FailureTime, Horizon, Rules
 from edgebed.systems.transitions import Transitions
 
 
@@ -23,7 +23,7 @@ def plain_convert(
     mask_coefficient: float,
     attribution: Attribution,
 ) -> Transitions:
-    """What `conversion.convert` promises, for a log in order whose episodes are numbered from 0."""
+    """What `conversion.convert` promises, for a log in order whose episodes are numbered from 0; eta is 1."""
     n, episodes = network.nodes, int(log.episode[-1]) + 1
     sequential = rules.decision_order is DecisionOrder.SEQUENTIAL
     waiting = np.zeros((episodes, slots + 1, n), dtype=np.int64)
@@ -64,6 +64,8 @@ def plain_convert(
             while at + 1 < slots and (at + 1) * slot_s <= ended:
                 at += 1
         own_reward[e, slot, i] = reward
+        if attribution is Attribution.CROWDING:
+            own_reward[e, slot, i] += plain_crowding(log, network, rules, slot_s, r)
         team_reward[e, at] += reward
     dynamic = np.zeros((episodes, slots + 1, n, observation.dynamic_size), dtype=np.float32)
     available = np.zeros((episodes, slots + 1, n), dtype=np.bool_)
@@ -87,3 +89,38 @@ def plain_convert(
         team_reward=team_reward,
         own_reward=own_reward,
     )
+
+
+def plain_crowding(log: TaskLog, network: Network, rules: Rules, slot_s: float, r: int) -> int:
+    """By how much decision r changed the outcomes of those behind it in its execution queue: all of it served twice."""
+    assert rules.drop_policy in (DropPolicy.ESTIMATE_AT_EXECUTION, DropPolicy.ESTIMATE_AT_BOTH)
+    assert rules.failure_time is FailureTime.AT_END
+    entries = []
+    for x in range(len(log)):
+        if log.episode[x] == log.episode[r] and log.destination[x] == log.destination[r]:
+            local = log.source[x] == log.destination[x]
+            enter = log.slot[x] * slot_s if local else float(log.received_s[x])
+            if not math.isnan(enter):
+                entries.append((enter, local, x))
+    entries.sort()
+    if r not in [x for _, _, x in entries]:
+        return 0
+    behind = [x for _, _, x in entries][[x for _, _, x in entries].index(r) + 1 :]
+    capacity = float(network.capacity_hz[log.destination[r]])
+    alpha = float(network.execution_failure_rate[log.destination[r]]) * rules.failure_rate_scale(slot_s)
+
+    def in_time(without: int | None) -> dict[int, bool]:
+        free, found = -math.inf, {}
+        for enter, _, x in entries:
+            if x != without:
+                length = float(log.cycles[x]) / capacity
+                start = max(free, enter)
+                found[x] = start + length <= float(log.slot[x]) * slot_s + float(log.deadline_s[x])
+                free = start + length if found[x] else free
+        return found
+
+    total, served, else_ = 0, in_time(None), in_time(r)
+    for x in behind:
+        if log.u_execution[x] <= math.exp(-float(log.cycles[x]) / capacity * alpha):  # it does not fail anyway
+            total += 2 * (int(served[x]) - int(else_[x]))
+    return total

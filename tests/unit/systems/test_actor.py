@@ -14,7 +14,7 @@ from edgebed.systems.cooperative.distributions import Choice, Constant, Uniform
 from edgebed.systems.cooperative.errors import ModelError
 from edgebed.systems.cooperative.network import BITS_PER_KB, BITS_PER_MB, NetworkModel
 from edgebed.systems.cooperative.observation import ObservationSpecification
-from edgebed.systems.cooperative.policies.actor import Actor
+from edgebed.systems.cooperative.policies.actor import Actor, PaperActor
 from edgebed.systems.cooperative.policy import Answers, Integers, PolicyContext, View
 from edgebed.systems.cooperative.randomness import Stream
 from edgebed.systems.cooperative.rules import DecisionOrder, Rules
@@ -156,7 +156,7 @@ def test_another_observation_is_refused_by_name() -> None:
         weights().require(replace(OBSERVATION, queue_length=9.0))
 
 
-class Checked(Actor):
+class Checked(PaperActor):
     """Compares the path for one row with the path for many at every decision."""
 
     def decide(self, view: View, answers: Answers | None) -> Integers:
