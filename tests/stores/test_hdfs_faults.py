@@ -126,7 +126,7 @@ def test_hdfs_is_killed_while_a_model_is_published(folder, caplog):
     patient = PatientArtefacts(store, time.sleep)
     while not published.is_set():
         assert content(patient) in (OLD, NEW)
-        assert thread.is_alive()
+        assert thread.is_alive() or published.is_set()  # in this order: it may end right now
     thread.join()
     assert content(patient) == NEW
     assert patient.open(NAME).about == {"n": 2}
