@@ -41,6 +41,20 @@ _CHUNK = 2048  # rows per pass: activations of 2048 x 64 floats stay in the seco
 _SAFE = np.float32(80)  # exp of it is finite; rows with such scores are done again with a common shift
 
 
+def check_layers(layers: tuple[tuple[Array, Array], ...], inputs: int, last: int) -> None:
+    """Raises ModelError for layers that do not fit together from `inputs` to `last` numbers, or are no float32."""
+    for index, (weight, bias) in enumerate(layers):
+        outputs = last if index == len(layers) - 1 else weight.shape[-1]
+        if weight.shape != (inputs, outputs) or bias.shape != (outputs,):
+            shapes = f"weight {weight.shape}, bias {bias.shape}"
+            raise ModelError(f"layers[{index}]", shapes, f"give weight ({inputs}, {outputs}) and bias ({outputs},)")
+        if weight.dtype != np.float32 or bias.dtype != np.float32:
+            raise ModelError(f"layers[{index}]", f"{weight.dtype}, {bias.dtype}", "give float32 arrays")
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise ModelError(f"layers[{index}]", "not finite", "the training diverged; train with a smaller step")
+        inputs = outputs
+
+
 @dataclass(frozen=True, eq=False)
 class ActorWeights:
     """A two-hidden-layer perceptron with ReLU. A layer is `x @ weight + bias`, weight of shape (inputs, outputs)."""
@@ -51,17 +65,7 @@ class ActorWeights:
     """(weight, bias) of each layer; the last has N + 1 outputs in `ACTION_ORDER`."""
 
     def __post_init__(self) -> None:
-        inputs = self.observation.static_size + self.observation.dynamic_size
-        for index, (weight, bias) in enumerate(self.layers):
-            outputs = self.nodes + 1 if index == 2 else weight.shape[-1]
-            if weight.shape != (inputs, outputs) or bias.shape != (outputs,):
-                shapes = f"weight {weight.shape}, bias {bias.shape}"
-                raise ModelError(f"layers[{index}]", shapes, f"give weight ({inputs}, {outputs}) and bias ({outputs},)")
-            if weight.dtype != np.float32 or bias.dtype != np.float32:
-                raise ModelError(f"layers[{index}]", f"{weight.dtype}, {bias.dtype}", "give float32 arrays")
-            if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-                raise ModelError(f"layers[{index}]", "not finite", "the training diverged; train with a smaller step")
-            inputs = outputs
+        check_layers(self.layers, self.observation.static_size + self.observation.dynamic_size, self.nodes + 1)
 
     @property
     def nodes(self) -> int:

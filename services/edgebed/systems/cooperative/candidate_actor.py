@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from edgebed.systems.cooperative.actor import check_layers
 from edgebed.systems.cooperative.candidate import (
     DYNAMIC_SCALE,
     FAR,
@@ -56,17 +57,7 @@ class CandidateWeights:
 
     def __post_init__(self) -> None:
         Ask.of(self.ask)
-        inputs = self.observation.static_size + self.observation.dynamic_size
-        for index, (weight, bias) in enumerate(self.layers):
-            outputs = 1 if index == 2 else weight.shape[-1]
-            if weight.shape != (inputs, outputs) or bias.shape != (outputs,):
-                shapes = f"weight {weight.shape}, bias {bias.shape}"
-                raise ModelError(f"layers[{index}]", shapes, f"give weight ({inputs}, {outputs}) and bias ({outputs},)")
-            if weight.dtype != np.float32 or bias.dtype != np.float32:
-                raise ModelError(f"layers[{index}]", f"{weight.dtype}, {bias.dtype}", "give float32 arrays")
-            if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-                raise ModelError(f"layers[{index}]", "not finite", "the training diverged; train with a smaller step")
-            inputs = outputs
+        check_layers(self.layers, self.observation.static_size + self.observation.dynamic_size, 1)
 
     @property
     def parameters(self) -> int:
