@@ -5,8 +5,8 @@ up is computed ahead. The numbers are those of
 the simulator's view: `tests/unit/edge_node/test_view.py` compares the two in every field.
 """
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,19 @@ from edgebed.systems.cooperative.network import Network
 from edgebed.systems.cooperative.node import NodeCore, Task
 from edgebed.systems.cooperative.policy import Bits, Floats, Integers, View
 from edgebed.systems.cooperative.rules import Rules
+
+T = TypeVar("T")
+
+
+class once(Generic[T]):  # noqa: N801 - used like `property`
+    """As `functools.cached_property`, which takes a lock: 3 us per quantity in Python 3.11, this 0.3."""
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute, self._name, self.__doc__ = compute, compute.__name__, compute.__doc__
+
+    def __get__(self, view: "NodeView", owner: type) -> T:
+        found = vars(view)[self._name] = self._compute(view)  # found there from now on, before this descriptor
+        return found
 
 
 class NodeSurroundings:
@@ -57,42 +70,42 @@ class NodeView(View):
             everyone=around.everyone,
         )
 
-    @cached_property
+    @once
     def size_bits(self) -> Floats:
         """(1,) as in `View`."""
         return np.array([vars(self)["_task"].size_bits])
 
-    @cached_property
+    @once
     def cycles(self) -> Floats:
         """(1,) as in `View`."""
         return np.array([vars(self)["_task"].cycles])
 
-    @cached_property
+    @once
     def deadline_s(self) -> Floats:
         """(1,) as in `View`."""
         return np.array([vars(self)["_task"].deadline_s])
 
-    @cached_property
+    @once
     def waiting(self) -> Integers:
         """(1,) as in `View`."""
         return np.array([self._around.core.waiting])
 
-    @cached_property
+    @once
     def available(self) -> Bits:
         """(1,) as in `View`."""
         return np.array([self._around.core.waiting < self._around.limit])
 
-    @cached_property
+    @once
     def receiving(self) -> Integers:
         """(1, N) as in `View`."""
         return np.array([self._around.receiving])
 
-    @cached_property
+    @once
     def backlog_s(self) -> Floats:
         """(1,) as in `View`."""
         return np.array([self._around.core.backlog_s(self._now_s)])
 
-    @cached_property
+    @once
     def sending_backlog_s(self) -> Floats:
         """(1, N) as in `View`."""
         return np.array([self._around.core.sending_backlogs_s(self._now_s)])

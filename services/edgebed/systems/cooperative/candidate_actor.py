@@ -10,11 +10,8 @@ The file is safetensors, with what the numbers mean and the ranges that the mode
 """
 
 import json
-from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -22,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from edgebed.systems.cooperative.actor import check_layers
+from edgebed.systems.cooperative.actor import check_layers, choose
 from edgebed.systems.cooperative.candidate import (
     DYNAMIC_SCALE,
     FAR,
@@ -39,6 +36,8 @@ Layer = tuple[Array, Array]
 
 FORMAT = "edgebed-candidate-actor/v1"
 
+# Python's numbers, and numpy's own scalars, would be converted at every call.
+_ZERO, _NEAR, _NONE = np.array(0, dtype=np.float32), np.array(-FAR, dtype=np.float32), np.array(0.0)
 _CHUNK = 4096  # candidates per pass: activations of 4096 x 48 floats stay in the second-level cache
 
 
@@ -157,31 +156,46 @@ class CandidateScorer:
 class LoneScorer:
     """The actor at one node, for one task at a time: the numbers of `CandidateObservation.dynamic` in buffers of its own.
 
-    They are not scaled; the weights are.
-
-    Candidates are columns here, so that every quantity is one row of contiguous memory; a decision is some thirty calls
-    of numpy on N numbers and two products of small matrices. Not safe to share between threads.
+    A call of numpy costs as much as the arithmetic of one quantity, so there are few: candidates are columns; what is
+    linear in the task is one product; the numbers are not scaled, the weights are; an input that is always 1 makes the
+    second bias a part of its matrix. Not safe to share between threads.
     """
 
     def __init__(self, weights: CandidateWeights, observation: CandidateObservation, source: int) -> None:
         (w0, b0), (w1, b1), (w2, _) = weights.layers  # the last bias is the same for all
-        s, n, hidden = weights.observation.static_size, observation.nodes, w1.shape[0]
+        static, n, hidden = weights.observation.static_size, observation.nodes, w1.shape[0]
         self.source, self._observation, self._n = source, observation, n
-        self._bias = np.ascontiguousarray((observation.static(source) @ w0[:s] + b0).T)
-        self._w0, self._w1, self._w2 = (np.ascontiguousarray(w.T) for w in (w0[s:] * DYNAMIC_SCALE[:, None], w1, w2))
-        self._far = FAR / DYNAMIC_SCALE[:, None]
-        self._b1 = np.repeat(b1[:, None], n, axis=1)
-        self._rate, self._capacity, self._alpha, self._beta = observation.of_source(source)
+        self._bias = np.ascontiguousarray((observation.static(source) @ w0[:static] + b0).T)
+        self._w0 = np.ascontiguousarray((w0[static:] * DYNAMIC_SCALE[:, None]).T)
+        self._w1 = np.ascontiguousarray(np.concatenate([w1, b1[None]]).T)
+        self._w2 = w2[:, 0].copy()
+        self._far = np.repeat(FAR / DYNAMIC_SCALE[:5, None].astype(np.float64), n, axis=1)
+        self._cut = np.empty((5, n))
+        rate, capacity, alpha, beta = observation.of_source(source)
+        self._capacity_hz = float(capacity[source])
+        # The first five columns of DYNAMIC, but the sending backlog, from size / d, cycles / d, size, cycles and 1.
+        linear = np.zeros((5, 5, n))
+        transmission, execution, _, slack, hazard = range(5)
+        linear[0, transmission], linear[1, execution] = 1 / rate, 1 / capacity
+        linear[0, slack], linear[1, slack], linear[4, slack] = -1 / rate, -1 / capacity, 1.0
+        linear[2, hazard], linear[3, hazard] = beta / rate, alpha / capacity
+        self._linear = linear.reshape(5, 5 * n)
+        self._task = np.ones(5)
+        # Views of parts are made once, because making one costs as much as what is done with it.
+        self._quantities = np.empty((5, n))
+        self._flat, self._sending, self._slack = self._quantities.reshape(-1), self._quantities[2], self._quantities[3]
         self._x = np.zeros((weights.observation.dynamic_size, n), dtype=np.float32)
-        self._h1, self._h2 = (np.empty((hidden, n), dtype=np.float32) for _ in range(2))
-        self._ready, self._execution, self._spare = np.empty((3, n))
-        self._mask = np.empty(n, dtype=np.bool_)
+        self._first, self._seen_slack, self._told = self._x[:5], self._x[3], self._x[9:12]
+        self._in_time = np.empty(n, dtype=np.bool_)
+        self._h1, self._h2 = np.ones((hidden + 1, n), dtype=np.float32), np.empty((hidden, n), dtype=np.float32)
+        self._a1 = self._h1[:hidden]
+        self._scored, self._mask, self._chance = np.empty((3, n), dtype=np.float32)
 
     def decide(
         self,
         ask: Ask,
         task: tuple[float, float, float],
-        sending_backlog_s: Sequence[float],
+        sending_backlog_s: NDArray[np.float64],
         available: NDArray[np.bool_],
         backlog_s: NDArray[np.float64],
         uniform: float | None,
@@ -190,89 +204,73 @@ class LoneScorer:
 
         `sending_backlog_s`, `available` and `backlog_s` have N entries; of the last, only what `ask` may know is used.
         """
-        i, mask = self.source, self._mask
+        i, d = self.source, task[2]
         self._see(task, sending_backlog_s, available, float(backlog_s[i]))
-        mask[:] = available
-        mask[i] = True
-        d = task[2]
         if ask.everyone or ask.count >= self._n - 1:
             self._tell(slice(None), backlog_s, d)
         elif ask.count:
             first = self._scores()
-            first[~mask] = -np.inf
+            first[~available] = -np.inf
             first[i] = -np.inf
             self._tell(np.argpartition(-first, ask.count - 1)[: ask.count], backlog_s, d)
-        scores = self._scores()
-        scores -= scores[mask].max()
-        np.exp(scores, out=scores)
-        scores *= mask
-        sums = list(accumulate(scores.tolist()))
+        scores, mask = self._scores(), self._mask
+        mask[:] = available
+        mask[i] = 1.0
         if uniform is None:
-            node = int(scores.argmax())
-        else:
-            node = bisect_right(sums, min(uniform * sums[-1], float(np.nextafter(sums[-1], 0.0))))
-        return node, float(scores[node]) / sums[-1]
+            scores[mask == 0] = -np.inf
+            return int(scores.argmax()), 1.0
+        return choose(scores, mask, uniform, self._chance)
 
     def _see(
         self,
         task: tuple[float, float, float],
-        sending_backlog_s: Sequence[float],
+        sending_backlog_s: NDArray[np.float64],
         available: NDArray[np.bool_],
         own_backlog_s: float,
     ) -> None:
         """Fills the observation, with nobody's seconds of work but its own."""
         x, i, n, observation = self._x, self.source, self._n, self._observation
         size, cycles, d = task
-        transmission, execution, spare = self._ready, self._execution, self._spare
-        np.divide(size / d, self._rate, out=transmission)
-        np.divide(cycles / d, self._capacity, out=execution)
-        x[0], x[1] = transmission, execution
-        np.multiply(transmission, self._beta, out=spare)
-        x[4] = spare
-        np.multiply(execution, self._alpha, out=spare)
-        x[4] += spare
-        x[4] *= d
-        if any(sending_backlog_s):
-            np.divide(sending_backlog_s, d, out=spare)
-            x[2] = spare
-            transmission += spare
-        else:
-            x[2] = 0.0
-        # From here on `_ready` holds when the task would be at its candidate.
-        np.add(transmission, execution, out=spare)
+        to = self._task
+        to[0], to[1], to[2], to[3] = size / d, cycles / d, size, cycles
+        to.dot(self._linear, out=self._flat)
+        sending, slack = self._sending, self._slack
+        np.divide(sending_backlog_s, d, out=sending)
+        np.subtract(slack, sending, out=slack)
         own = max(own_backlog_s / d, 0.0)
-        spare[i] = own + execution[i]
-        np.subtract(1.0, spare, out=spare)
-        x[3] = spare
+        own_slack = 1.0 - own - cycles / d / self._capacity_hz
+        slack[i] = own_slack
+        np.minimum(self._quantities, self._far, out=self._cut)
+        self._first[:] = self._cut
+        np.maximum(self._seen_slack, _NEAR, out=self._seen_slack)
+        np.greater_equal(slack, _NONE, out=self._in_time)
+        np.logical_and(self._in_time, available, out=self._in_time)
         x[5] = available
         x[6] = np.count_nonzero(available) / n
-        x[7] = size / observation.mean_size_bits
-        x[8] = cycles / observation.mean_cycles
-        x[12] = np.count_nonzero(available & (x[3] >= 0)) / n
-        x[9:12] = 0.0
-        x[9, i], x[10, i], x[11, i] = 1.0, own, spare[i]
-        np.minimum(x, self._far, out=x)
-        np.maximum(x, -self._far, out=x)
+        x[7] = min(size / observation.mean_size_bits, FAR)
+        x[8] = min(cycles / observation.mean_cycles, FAR)
+        self._told.fill(0.0)
+        x[9, i], x[10, i], x[11, i] = 1.0, min(own, FAR), max(own_slack, -FAR)
+        x[12] = np.count_nonzero(self._in_time) / n
 
     def _tell(self, nodes: slice | NDArray[np.int64], backlog_s: NDArray[np.float64], d: float) -> None:
         """Fills in the seconds of work of some nodes."""
-        x = self._x
+        x, (transmission, execution, sending, _, _) = self._x, self._quantities
         backlog = backlog_s[nodes] / d
-        finish = np.maximum(self._ready[nodes], backlog) + self._execution[nodes]
+        finish = np.maximum(transmission[nodes] + sending[nodes], backlog) + execution[nodes]
         x[9, nodes] = 1.0
         x[10, nodes] = np.minimum(backlog, FAR)
         x[11, nodes] = np.maximum(1.0 - finish, -FAR)
 
     def _scores(self) -> Array:
-        """(N,) scores of the present observation."""
-        h1, h2 = self._h1, self._h2
-        self._w0.dot(self._x, out=h1)
-        h1 += self._bias
-        np.maximum(h1, 0, out=h1)
-        self._w1.dot(h1, out=h2)
-        h2 += self._b1
-        np.maximum(h2, 0, out=h2)
-        scores: Array = self._w2[0].dot(h2)
+        """(N,) scores of the present observation, in a buffer of its own."""
+        a1, h2, scores = self._a1, self._h2, self._scored
+        self._w0.dot(self._x, out=a1)
+        np.add(a1, self._bias, out=a1)
+        np.maximum(a1, _ZERO, out=a1)
+        self._w1.dot(self._h1, out=h2)
+        np.maximum(h2, _ZERO, out=h2)
+        self._w2.dot(h2, out=scores)
         return scores
 
 

@@ -241,10 +241,14 @@ class NodeCore:
 
     def sending_backlogs_s(self, now: float) -> list[float]:
         """(N,) `sending_backlog_s` to every node."""
-        found = [0.0] * len(self._capacity_hz)
+        rates = self._rate
+        found = [0.0] * len(rates)
         for j, link in self._links.items():
-            if link.serving is not None or link.waiting:
-                found[j] = self.sending_backlog_s(j, now)
+            task = link.serving
+            total = 0.0 if task is None else task.sent_s + task.size_bits / rates[j] - now
+            for task in link.waiting:
+                total += task.size_bits / rates[j]
+            found[j] = total
         return found
 
     def execution_s(self, task: Task) -> float:

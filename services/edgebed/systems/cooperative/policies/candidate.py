@@ -63,7 +63,7 @@ class CandidateActor(Policy):
         node, chance = self._alone[i].decide(
             self.who,
             (float(view.size_bits[0]), float(view.cycles[0]), float(view.deadline_s[0])),
-            view.sending_backlog_s[0].tolist(),
+            view.sending_backlog_s[0],
             answers.available[0],
             answers.backlog_s[0],
             float(view.uniforms(1)[0, 0]) if self.sample else None,
