@@ -3,5 +3,6 @@
 models     what is trained: the generalist with three seeds, and variants that lack something
 cases      the networks and tasks that policies meet
 measure    success rates of policies in cases, each computed once
-page       docs/generalist.md with its figures
+page       docs/generalist.md
+pictures   its figures
 """

@@ -46,7 +46,8 @@ def make_model(jobs: int) -> None:
 
 def manifest(content: bytes) -> dict[str, Any]:
     """What the file is, and what it was made from."""
-    from edgebed.systems.cooperative.models import CandidateWeights, read_model
+    from edgebed.systems.cooperative.candidate_actor import CandidateWeights
+    from edgebed.systems.cooperative.models import read_model
     from scripts.generalist.models import document
 
     model = read_model(content)

@@ -13,7 +13,8 @@ from scripts.generalist.models import ROOT
 FRESH_SEED = 700_000
 """Network seeds of fresh networks begin here."""
 NETWORKS, EPISODES = 20, 4
-REFERENCE_EPISODES = 100
+REFERENCE_EPISODES = 400
+SIZES = (5, 10, 20, 30, 40, 60)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def _fresh(model: NetworkModel) -> Callable[[], list[Network]]:
 
 def _cases() -> dict[str, Case]:
     model, tasks = SIMULATION
-    sized = {n: replace(model, nodes=n) for n in (5, 10, 20, 30, 40)}
+    sized = {n: replace(model, nodes=n) for n in SIZES}
     small = replace(tasks, size_bits=Uniform(1000 * BITS_PER_KB, 5000 * BITS_PER_KB))
     large = replace(tasks, size_bits=Uniform(1000 * BITS_PER_KB, 10_000 * BITS_PER_KB))
     rare = replace(model, arrival_probability=Uniform(0, 0.6))

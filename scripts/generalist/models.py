@@ -24,7 +24,7 @@ from edgebed.systems.cooperative.candidate import DYNAMIC, STATIC, Array, Candid
 ROOT = Path(__file__).parents[2]
 EXPERIMENT = ROOT / "deploy" / "experiments" / "generalist.yaml"
 BUILD = ROOT / "build" / "generalist"
-SEEDS = (0,)
+SEEDS = (0, 1, 2)
 """Training seeds of the study; the first is the model that comes along."""
 
 
@@ -41,7 +41,15 @@ class Variant:
 
 
 SHIPPED = "generalist"
-VARIANTS = {SHIPPED: Variant()}
+VARIANTS = {
+    SHIPPED: Variant(),
+    "eta 0": Variant(training={"crowding": 0.0}),
+    "eta 2": Variant(training={"crowding": 2.0}),
+    "no mask": Variant(spec={"mask": {"coefficient": 1000.0}}),
+    "no failure rates": Variant(without=("executionHazard", "linkHazard", "hazard")),
+    "no loads": Variant(without=("arrivals", "load", "networkLoad", "arrivalsPerSlot")),
+    "no own links": Variant(without=("sendingBacklog", "slack", "toldSlack", "choices")),
+}
 """By name; a variant that lacks something is measured like the model itself."""
 
 

@@ -56,12 +56,26 @@ Training networks are kept apart from the evaluation's, and a run refuses an ove
 
 {headline}
 
-A decision asks every other node: {messages} messages per task at N = 20, for one bit each or with the seconds of work. RATC
-asks two.
-
 {networks} fresh networks each, {episodes} episodes, one bit; the difference is paired over networks:
 
 {elsewhere}
+
+![Success against the number of nodes](images/generalist-nodes.png)
+
+## What knowing more is worth
+
+On the reference networks of the simulation setup (N = 20). A node that is asked sends its bit and its seconds of work in one
+answer, so asking some of them for the latter is no further message: what it costs is what their answers must keep up to date.
+
+{information}
+
+![Success against messages](images/generalist-messages.png)
+
+## What it needs
+
+Trained again without something, and used without it; one training seed, the difference paired over the five networks:
+
+{ablations}
 
 ## What it cannot do
 
@@ -69,8 +83,8 @@ asks two.
   warning that names the quantity and the range; the number of nodes is one of them.
 - On the testbed setup, which is less loaded than what it was trained on, it keeps too many tasks at nodes that fail more
   often, and price-mask is better.
-- How much these figures depend on the training seed is not in them. And the recipe was chosen among some tens of others by
-  their success on the reference networks, so the first two tables flatter it a little. The fresh networks served no choice.
+- The recipe was chosen among some tens of others by their success on the reference networks, so the first two tables flatter it
+  a little. The fresh networks served no choice.
 - Crowding leaves out how others would decide if the task were not there.
 - A network of one node has nothing to choose, and a model for another observation is refused.
 """
