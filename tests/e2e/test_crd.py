@@ -439,6 +439,7 @@ OTHERS: dict[str, object] = {
     "methods": [{"name": "other", "policy": "ratc"}],
     "evaluation": {"episodes": 3},
     "onNodeLoss": "continue",
+    "onModelRefused": "keepOld",
     "sweep": {"field": "network.nodes", "values": [2]},
     "startDeadlineSeconds": 5,
     "activeDeadlineSeconds": None,

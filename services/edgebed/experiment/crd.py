@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from edgebed.experiment.methods import Offline
 from edgebed.experiment.parts import RulesChoice
 from edgebed.experiment.reference import member_docs
 from edgebed.experiment.specification import API_VERSION, Experiment
@@ -163,12 +164,25 @@ def _method_rules(fields: dict[str, Schema]) -> list[Schema]:
             "start",
             "FieldValueForbidden",
         ),
-        rule(
-            f"!{offline} || !{online} || !has(self.online.hidden) || self.online.hidden == self.offline.hidden",
-            "give offline.hidden and online.hidden the same layers: it is one actor",
-            "online.hidden",
+        *(
+            rule(
+                f"!{present(name, fields[name])} || !{online} || !has(self.online.hidden)"
+                f" || self.online.hidden == {layers}",
+                f"give {name}.hidden and online.hidden the same layers: it is one actor",
+                "online.hidden",
+            )
+            for name, layers in (("offline", _offline_layers()), ("training", "self.training.hidden"))
         ),
     ]
+
+
+def _offline_layers() -> str:
+    """What `offline.hidden` is where it is not given: that depends on the algorithm, so the server knows no default."""
+    usual, outcomes = Offline(algorithm="sac-cql", updates=1).hidden, Offline(algorithm="outcomes", updates=1).hidden
+    return (
+        "(has(self.offline.hidden) ? self.offline.hidden"
+        f" : self.offline.algorithm == 'outcomes' ? {outcomes} : {usual})"
+    )
 
 
 def _sweep_rules(fields: dict[str, Schema]) -> list[Schema]:
