@@ -20,7 +20,7 @@ from sqlalchemy import create_engine, insert, select
 from sqlalchemy.engine import Engine
 
 from edgebed.experiment.errors import EnvironmentFault
-from edgebed.processes.replay import Stand
+from edgebed.processes.replay import ProcessStand
 from edgebed.stores import log_schema
 from edgebed.stores.log_schema import COLUMNS, Row
 from edgebed.stores.log_writer import LogWriter
@@ -31,9 +31,10 @@ from edgebed.systems.cooperative.rules import Rules
 from tests import servers
 from tests.benchmarks.bench_learning import MASK, NETWORK, OBSERVATION, ratc_log, transitions
 from tests.benchmarks.bench_log import BATCH, RATE, batches
-from tests.benchmarks.bench_replay import drawn_case, loaded, transfer_errors
+from tests.benchmarks.bench_replay import loaded, transfer_errors
 from tests.benchmarks.plain_conversion import plain_convert
 from tests.benchmarks.result import Result, alternate, compare, limit, stolen_s
+from tests.e2e.replay_on_pods import drawn_case
 from tests.stores.mysql_server import emptied, execute
 
 RECORDS, BASELINE_RECORDS = 50_000, 20_000
@@ -231,7 +232,7 @@ def bench_pacing_in_a_mysql_outage() -> list[Result]:
         pairs = []
         for _ in range(3):
             before = stolen_s()
-            with tempfile.TemporaryDirectory() as folder, Stand(Path(folder), 10, emptied(url)) as stand:
+            with tempfile.TemporaryDirectory() as folder, ProcessStand(Path(folder), 10, emptied(url)) as stand:
                 without = np.percentile(transfer_errors(ordinary, stand.play(ordinary)), (50, 99))
                 with ThreadPoolExecutor(1) as one, loaded(stand, RATE):
                     played = one.submit(stand.play, case)

