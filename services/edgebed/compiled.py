@@ -17,6 +17,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba.core.caching import UserProvidedCacheLocator
@@ -44,10 +45,20 @@ def _copy(shipped: Path, own: Path) -> None:
             os.rename(content, own)  # never into a folder that is there
 
 
+def _layers(observation: Any, outputs: int) -> Any:
+    """Of an actor that has learned nothing."""
+    sizes = (observation.static_size + observation.dynamic_size, 8, 8, outputs)
+    return tuple(
+        (np.zeros(pair, dtype=np.float32), np.zeros(pair[1], dtype=np.float32)) for pair in itertools.pairwise(sizes)
+    )
+
+
 def compile_kernels() -> None:
     """Makes numba compile, or load, everything that the simulator and the conversion of logs call."""
     from edgebed.simulator.rollout import play
     from edgebed.systems.cooperative.actor import ActorWeights
+    from edgebed.systems.cooperative.candidate import CandidateSpecification
+    from edgebed.systems.cooperative.candidate_actor import CandidateWeights
     from edgebed.systems.cooperative.candidate_log import decisions
     from edgebed.systems.cooperative.conversion import Attribution, convert
     from edgebed.systems.cooperative.crowding import worth
@@ -62,13 +73,13 @@ def compile_kernels() -> None:
     network, rules, mask = TESTBED.network.draw(1), Rules(), 0.25
     tasks = TESTBED.workload.draw(network, 1, Stream.EVALUATE, range(2))
     observation = ObservationSpecification.paper(*TESTBED)
-    sizes = (observation.static_size + observation.dynamic_size, 8, 8, observation.nodes + 1)
-    first, second, third = (
-        (np.zeros((a, b), dtype=np.float32), np.zeros(b, dtype=np.float32)) for a, b in itertools.pairwise(sizes)
-    )
+    candidate = CandidateSpecification()
     context = PolicyContext(network, TESTBED.workload, rules, mask, 1)
-    actor = Actor(context, ActorWeights(observation, (first, second, third)))
-    policies = [actor, *(find_policy(name)(context) for name in BUILT_IN if name not in ("actor", "generalist"))]
+    actors = [
+        Actor(context, ActorWeights(observation, _layers(observation, observation.nodes + 1))),
+        Actor(context, CandidateWeights(_layers(candidate, 1))),
+    ]
+    policies = [*actors, *(find_policy(name)(context) for name in BUILT_IN if name not in ("actor", "generalist"))]
     for policy in policies:
         log = play(network, tasks, rules, policy, mask).log
         slot_s, slots, crowd = tasks.slot_s, tasks.slots, Attribution.CROWDING

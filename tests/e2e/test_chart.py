@@ -191,6 +191,8 @@ def test_experiments_and_data_outlive_upgrade_rollback_and_uninstall(small):
 
     small.helm("uninstall", NAME, "--wait", "--timeout", "120s")
     kept = {"PersistentVolumeClaim", "Secret"}
+    # Helm waits for what it made; the pods that follow from it may still be ending.
+    small.until(lambda: "Pod" not in {item.split()[0] for item in small.of_release()}, 60, "its pods are gone")
     assert {item.split()[0] for item in small.of_release()} == kept
     assert small.kubectl("get", "crd", "experiments.edgebed.dev").code == 0
     assert small.status("before")["phase"] == "Succeeded"
@@ -237,7 +239,10 @@ def test_every_server_is_used(whole):
     assert settings["EDGEBED_COORDINATION"].startswith("nacos://")
     doctor = whole.kubectl("exec", f"deployment/{FULL}-controller", "--", "edgebed", "doctor", "--json").fine()
     findings = json.loads(doctor.out)
-    assert all(one["verdict"] == "well" for one in findings), findings
+    servers = {
+        one["what"]: one["verdict"] for one in findings if one["what"] in ("task log", "artefacts", "coordination")
+    }
+    assert servers == dict.fromkeys(("task log", "artefacts", "coordination"), "well"), findings
 
 
 def test_helm_test_passes_with_all_servers(whole):

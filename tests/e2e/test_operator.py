@@ -52,6 +52,11 @@ def run_of(name, uid):
     return f"{name}-{uid[:8]}"
 
 
+def told(ground):
+    """Events of the experiment, but for what a slow machine adds: its pods fit nowhere until the test says that they run."""
+    return [reason for reason in ground.events("quick") if reason != "Unschedulable"]
+
+
 def begun(ground, name="quick", pods=4, **spec):
     """An experiment that is at work, and the name of its run."""
     run = run_of(name, applied(ground, name, **spec))
@@ -82,7 +87,7 @@ def test_from_apply_to_success(ground, operator):
     ground.kubectl("wait", "--for=condition=Succeeded", "exp/quick", "--timeout=60s").fine()
     assert ground.status("quick")["methods"] == [{"name": "o2o", "successRate": 0.9, "ci95": [0.8, 1]}]
     ground.until(lambda: not ground.pods("quick"), what="its pods go")
-    assert sorted(ground.events("quick")) == ["Started", "Succeeded"]
+    assert sorted(told(ground)) == ["Started", "Succeeded"]
     assert ground.kubectl("get", "exp", "quick", "-o", "jsonpath={.metadata.finalizers}{.metadata.annotations}").fine()
 
 
@@ -218,7 +223,7 @@ def test_suspended_and_going_on(ground, operator):
     ground.kubectl("patch", "exp", "quick", "--type=merge", "-p", '{"spec":{"suspend":false}}').fine()
     ground.run_pods("quick", 4)
     ground.until(lambda: ground.runs.runs[run]["state"] == "running", what=ground.status("quick"))
-    assert set(ground.events("quick")) == {"Started", "Suspended"}
+    assert set(told(ground)) == {"Started", "Suspended"}
 
 
 def test_a_status_is_never_written_to_another_of_the_same_name(ground, operator):
