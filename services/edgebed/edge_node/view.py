@@ -38,6 +38,7 @@ class NodeSurroundings:
         self.rules: Rules = core.rules
         n = network.nodes
         self.source = np.array([core.index], dtype=np.int64)
+        self.key = key
         self.decision_key = np.array([key], dtype=np.uint64)
         self.everyone: Integers = np.arange(n, dtype=np.int64)[None]
         # Plain numbers: an operation on arrays of one or two costs ten times as much as one on floats.
@@ -54,6 +55,7 @@ class NodeView(View):
     """One task to decide at one node; queues as they are at `now_s`, the present."""
 
     _around: NodeSurroundings
+    _task: Task
     _now_s: float
 
     def __init__(self, around: NodeSurroundings, task: Task, now_s: float) -> None:
@@ -73,17 +75,17 @@ class NodeView(View):
     @once
     def size_bits(self) -> Floats:
         """(1,) as in `View`."""
-        return np.array([vars(self)["_task"].size_bits])
+        return np.array([self._task.size_bits])
 
     @once
     def cycles(self) -> Floats:
         """(1,) as in `View`."""
-        return np.array([vars(self)["_task"].cycles])
+        return np.array([self._task.cycles])
 
     @once
     def deadline_s(self) -> Floats:
         """(1,) as in `View`."""
-        return np.array([vars(self)["_task"].deadline_s])
+        return np.array([self._task.deadline_s])
 
     @once
     def waiting(self) -> Integers:
@@ -116,18 +118,18 @@ class NodeView(View):
 
     def execution_at(self, nodes: Integers) -> Floats:
         """(1, k) as in `View`."""
-        cycles, capacity = vars(self)["_task"].cycles, self._around.capacity_hz
+        cycles, capacity = self._task.cycles, self._around.capacity_hz
         return np.array([[cycles / capacity[j] for j in nodes[0].tolist()]])
 
     def hazard_of(self, nodes: Integers) -> Floats:
         """(1, k) as in `View`."""
-        around, cycles, to = self._around, vars(self)["_task"].cycles, nodes[0].tolist()
+        around, cycles, to = self._around, self._task.cycles, nodes[0].tolist()
         alpha, beta, capacity = around.alpha, around.beta, around.capacity_hz
         sending = zip(to, self._transmissions(to), strict=True)
         return np.array([[cycles / capacity[j] * alpha[j] + seconds * beta[j] for j, seconds in sending]])
 
     def _transmissions(self, nodes: list[int]) -> list[float]:
-        size, rate, me = vars(self)["_task"].size_bits, self._around.rate, self._around.core.index
+        size, rate, me = self._task.size_bits, self._around.rate, self._around.core.index
         return [0.0 if j == me else size / rate[j] for j in nodes]
 
     def sending_backlog_to(self, nodes: Integers) -> Floats:
@@ -135,9 +137,15 @@ class NodeView(View):
         core, now = self._around.core, self._now_s
         return np.array([[core.sending_backlog_s(j, now) for j in nodes[0].tolist()]])
 
+    def alone(self) -> tuple[tuple[float, float, float], Sequence[float], float]:
+        """As in `View`, without arrays."""
+        task, around = self._task, self._around
+        [uniform] = _uniforms(around.key, task.slot, around.core.index, 1)
+        return (task.size_bits, task.cycles, task.deadline_s), around.core.sending_backlogs_s(self._now_s), uniform
+
     def uniforms(self, draws: int) -> Floats:
         """(1, draws) as in `View`."""
-        return np.array([_uniforms(int(self.decision_key[0]), self.slot, self._around.core.index, draws)])
+        return np.array([_uniforms(self._around.key, self.slot, self._around.core.index, draws)])
 
 
 _MASK = 2**64 - 1

@@ -81,7 +81,7 @@ def test_a_node_alone_decides_as_the_simulator_does(ask: str | int) -> None:
     for r in range(len(known.source)):
         one = lone[known.source[r]]
         task = (known.size_bits[r], known.cycles[r], known.deadline_s[r])
-        arguments = (task, known.sending_backlog_s[r], known.available[r], known.backlog_s[r])
+        arguments = (task, known.sending_backlog_s[r].tolist(), known.available[r], known.backlog_s[r])
         node, probability = one.decide(who, *arguments, float(uniform[r]))
         np.testing.assert_allclose(one._x.T * DYNAMIC_SCALE, dynamic[r], atol=2e-5)
         same += node == together[r]

@@ -10,6 +10,7 @@ The file is safetensors, with what the numbers mean and the ranges that the mode
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -185,17 +186,19 @@ class LoneScorer:
         self._quantities = np.empty((5, n))
         self._flat, self._sending, self._slack = self._quantities.reshape(-1), self._quantities[2], self._quantities[3]
         self._x = np.zeros((weights.observation.dynamic_size, n), dtype=np.float32)
-        self._first, self._seen_slack, self._told = self._x[:5], self._x[3], self._x[9:12]
+        self._first, self._seen_slack, self._bits = self._x[:5], self._x[3], self._x[5]
+        self._all, self._told = self._x[6:9], self._x[9:12]
+        self._of_all = np.empty((3, 1), dtype=np.float32)
         self._in_time = np.empty(n, dtype=np.bool_)
         self._h1, self._h2 = np.ones((hidden + 1, n), dtype=np.float32), np.empty((hidden, n), dtype=np.float32)
         self._a1 = self._h1[:hidden]
-        self._scored, self._mask, self._chance = np.empty((3, n), dtype=np.float32)
+        self._scored, self._chance = np.empty((2, n), dtype=np.float32)
 
     def decide(
         self,
         ask: Ask,
         task: tuple[float, float, float],
-        sending_backlog_s: NDArray[np.float64],
+        sending_backlog_s: Sequence[float],
         available: NDArray[np.bool_],
         backlog_s: NDArray[np.float64],
         uniform: float | None,
@@ -213,18 +216,20 @@ class LoneScorer:
             first[~available] = -np.inf
             first[i] = -np.inf
             self._tell(np.argpartition(-first, ask.count - 1)[: ask.count], backlog_s, d)
-        scores, mask = self._scores(), self._mask
-        mask[:] = available
-        mask[i] = 1.0
+        scores, bits = self._scores(), self._bits
+        own, bits[i] = bits[i], 1.0  # it may always choose itself
         if uniform is None:
-            scores[mask == 0] = -np.inf
-            return int(scores.argmax()), 1.0
-        return choose(scores, mask, uniform, self._chance)
+            scores[bits == 0] = -np.inf
+            chosen = int(scores.argmax()), 1.0
+        else:
+            chosen = choose(scores, bits, uniform, self._chance)
+        bits[i] = own
+        return chosen
 
     def _see(
         self,
         task: tuple[float, float, float],
-        sending_backlog_s: NDArray[np.float64],
+        sending_backlog_s: Sequence[float],
         available: NDArray[np.bool_],
         own_backlog_s: float,
     ) -> None:
@@ -235,7 +240,8 @@ class LoneScorer:
         to[0], to[1], to[2], to[3] = size / d, cycles / d, size, cycles
         to.dot(self._linear, out=self._flat)
         sending, slack = self._sending, self._slack
-        np.divide(sending_backlog_s, d, out=sending)
+        sending[:] = sending_backlog_s
+        np.divide(sending, d, out=sending)
         np.subtract(slack, sending, out=slack)
         own = max(own_backlog_s / d, 0.0)
         own_slack = 1.0 - own - cycles / d / self._capacity_hz
@@ -245,10 +251,12 @@ class LoneScorer:
         np.maximum(self._seen_slack, _NEAR, out=self._seen_slack)
         np.greater_equal(slack, _NONE, out=self._in_time)
         np.logical_and(self._in_time, available, out=self._in_time)
-        x[5] = available
-        x[6] = np.count_nonzero(available) / n
-        x[7] = min(size / observation.mean_size_bits, FAR)
-        x[8] = min(cycles / observation.mean_cycles, FAR)
+        self._bits[:] = available
+        of_all = self._of_all
+        of_all[0] = np.count_nonzero(available) / n
+        of_all[1] = min(size / observation.mean_size_bits, FAR)
+        of_all[2] = min(cycles / observation.mean_cycles, FAR)
+        self._all[:] = of_all
         self._told.fill(0.0)
         x[9, i], x[10, i], x[11, i] = 1.0, min(own, FAR), max(own_slack, -FAR)
         x[12] = np.count_nonzero(self._in_time) / n

@@ -14,7 +14,7 @@ asks for in the first step, and every question is a message that the testbed sen
 import sys
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -119,6 +119,13 @@ class View:
     def sending_backlog_to(self, nodes: Integers) -> Floats:
         """Seconds of work in the own sending queue to each of the given nodes, shape (rows, k); 0 to itself."""
         return np.take_along_axis(self.sending_backlog_s, nodes, axis=1)
+
+    def alone(self) -> tuple[tuple[float, float, float], Sequence[float], float]:
+        """Of a view of one row, as plain numbers, which a node has at hand: (size in bits, cycles, deadline in seconds), the
+        seconds of work in the sending queue to each node, and the first of `uniforms`.
+        """
+        task = (float(self.size_bits[0]), float(self.cycles[0]), float(self.deadline_s[0]))
+        return task, self.sending_backlog_s[0].tolist(), float(self.uniforms(1)[0, 0])
 
     @cached_property
     def everyone(self) -> Integers:

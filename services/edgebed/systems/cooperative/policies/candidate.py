@@ -60,13 +60,14 @@ class CandidateActor(Policy):
         i = int(view.source[0])
         if i not in self._alone:
             self._alone[i] = LoneScorer(self._weights, self.observation, i)
+        task, sending_backlog_s, uniform = view.alone()
         node, chance = self._alone[i].decide(
             self.who,
-            (float(view.size_bits[0]), float(view.cycles[0]), float(view.deadline_s[0])),
-            view.sending_backlog_s[0],
+            task,
+            sending_backlog_s,
             answers.available[0],
             answers.backlog_s[0],
-            float(view.uniforms(1)[0, 0]) if self.sample else None,
+            uniform if self.sample else None,
         )
         return np.array([node]), np.array([chance if self.sample else 1.0])
 
