@@ -1,4 +1,8 @@
-"""How long a node thinks about one task, probes excluded: the view, the policy, and nothing else."""
+"""How long a node thinks about one task, probes excluded: the view, the policy, and nothing else.
+
+Policies take turns, ten rounds each; of a policy's medians the least counts, because a host that takes the processor away, or
+slows it down, only ever adds.
+"""
 
 import statistics
 import time
@@ -21,7 +25,7 @@ from edgebed.systems.cooperative.rules import Rules
 from edgebed.systems.cooperative.setups import TESTBED
 from tests.benchmarks.result import Result, limit
 
-NODES, TASKS = 20, 3000
+NODES, TASKS, ROUNDS = 20, 600, 10
 
 
 def bench_decision() -> list[Result]:
@@ -42,13 +46,12 @@ def bench_decision() -> list[Result]:
         (rng.normal(0, 0.1, (a, b)).astype(np.float32), np.zeros(b, dtype=np.float32)) for a, b in pairwise(sizes)
     )
     candidate = CandidateActor(context, CandidateWeights(scorer))
+    policies = {"the actor": actor, "the candidate actor": candidate, "ratc": Ratc(context)}
+    bars = {"the actor": 50, "the candidate actor": 40, "ratc": 50}
+    rounds = [{name: _median_us(policy, context) for name, policy in policies.items()} for _ in range(ROUNDS)]
     return [
-        limit(f"decision of {name} on a node of {NODES}, p50", "us", _median_us(policy, context), bar)
-        for name, policy, bar in (
-            ("the actor", actor, 50),
-            ("the candidate actor", candidate, 40),
-            ("ratc", Ratc(context), 50),
-        )
+        limit(f"decision of {name} on a node of {NODES}, p50", "us", min(one[name] for one in rounds), bar)
+        for name, bar in bars.items()
     ]
 
 
