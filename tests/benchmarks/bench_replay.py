@@ -18,13 +18,12 @@ import psutil
 
 from edgebed.processes.family import Family
 from edgebed.processes.replay import ProcessStand
-from edgebed.runner.replay import replay_case
 from edgebed.systems.cooperative.cases import Case
 from edgebed.systems.cooperative.log import TaskLog
 from edgebed.wire.client import Peer
 from edgebed.wire.generated import testbed_pb2 as pb
 from tests.benchmarks.result import Result, at_least, compare, limit, stolen_s
-from tests.e2e.replay_on_pods import drawn_case
+from tests.e2e.replay_on_pods import compared, drawn_case
 
 RATE = 20_000
 """Records a second."""
@@ -43,22 +42,10 @@ def bench_replay() -> list[Result]:
 
 
 def _replayed(name: str, cases: list[Case]) -> list[Result]:
-    same = total = 0
-    errors: list[float] = []
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        ProcessStand(Path(folder), max(c.network.nodes for c in cases)) as stand,
-    ):
-        for case in cases:
-            expected = replay_case(case, "simulator")["tasks"]
-            measured = case.answer(stand.play(case))["tasks"]
-            for there, here in zip(expected, measured, strict=True):
-                total += 1
-                if there["status"] == here["status"]:
-                    same += 1
-                    if there["endSeconds"] is not None and here["endSeconds"] is not None:
-                        errors.append(1000 * abs(here["endSeconds"] - there["endSeconds"]))
-    p50, p99 = np.percentile(errors, (50, 99))
+    nodes = max(case.network.nodes for case in cases)
+    with tempfile.TemporaryDirectory() as folder, ProcessStand(Path(folder), nodes) as stand:
+        total, same, errors = compared(stand, cases)
+    p50, p99 = 1000 * np.percentile(errors, (50, 99))
     return [
         at_least(f"replay of {name}: same statuses", "%", 100 * same / total, 99),
         limit(f"replay of {name}: end time error, p50", "ms", float(p50), 2),

@@ -11,6 +11,7 @@ driven from here.
 import asyncio
 import tempfile
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -48,7 +49,7 @@ def replay_on_processes(cases: Sequence[Case]) -> Iterator[dict[str, Any]]:
             yield case.answer(stand.play(case))
 
 
-class Stand:
+class Stand(ABC):
     """Nodes and a generator that run already, and a testbed that is driven from here."""
 
     def __init__(self, folder: Path, task_log: str | None = None, host: str = "127.0.0.1") -> None:
@@ -58,9 +59,9 @@ class Stand:
         self._open = ExitStack()
         self._plays = self._versions = 0
 
+    @abstractmethod
     def services(self, stack: ExitStack) -> tuple[Sequence[str], str]:
         """Addresses of the nodes, and of the generator; what is to be ended with the stand is left in `stack`."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
