@@ -49,8 +49,9 @@ endif
 demo: setup ## run the example experiment and write its report (about five minutes)
 	$(BIN)/edgebed run deploy/experiments/quickstart.yaml
 
-test: setup ## run all tests
-	$(BIN)/python -m pytest tests/unit tests/parity tests/stores tests/contracts tests/services
+# What needs no servers goes first, so that a mistake shows early and a cluster can come up meanwhile (.ci/run).
+test: setup ## run all tests; those that need a cluster or images are skipped where there are none (docs/kubernetes.md)
+	$(BIN)/python -m pytest tests/unit tests/parity tests/contracts tests/chart tests/images tests/e2e tests/stores tests/services
 
 check: setup ## lint, types, import contracts, generated files
 	$(BIN)/ruff check .
@@ -112,7 +113,7 @@ kind-up: ## a cluster of two nodes with kind, and the images in it (make images 
 kind-down: ## take it away again
 	kind delete cluster --name edgebed --kubeconfig build/kubeconfig
 
-e2e: setup ## tests on a cluster: that of make kind-up, or EDGEBED_TEST_KUBECONFIG=file for another (docs/kubernetes.md)
+e2e: setup ## those on a cluster alone: of make kind-up, or EDGEBED_TEST_KUBECONFIG=file for another (docs/kubernetes.md)
 	EDGEBED_TEST_KUBECONFIG=$${EDGEBED_TEST_KUBECONFIG:-build/kubeconfig} $(BIN)/python -m pytest tests/chart tests/images tests/e2e
 
 clean: ## remove what was made, except runs and .venv

@@ -13,10 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
-from tests.cluster import prepared
+from tests.cluster import cannot, prepared
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "edgebed"
@@ -44,13 +43,6 @@ def schemas() -> Path:
     if folder is None:
         cannot("no schemas: set EDGEBED_TEST_SCHEMAS to a folder with those of a cluster of Kubernetes 1.34")
     return Path(str(folder))
-
-
-def cannot(reason: str) -> None:
-    """Skips the test; in CI fails it."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{reason}. In CI no test is skipped for want of a program")
-    pytest.skip(reason)
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
