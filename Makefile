@@ -49,9 +49,10 @@ endif
 demo: setup ## run the example experiment and write its report (about five minutes)
 	$(BIN)/edgebed run deploy/experiments/quickstart.yaml
 
-# What needs no servers goes first, so that a mistake shows early and a cluster can come up meanwhile (.ci/run).
+# In two lanes (tests/conftest.py): what needs a cluster, and the rest, of which that without servers goes first.
 test: setup ## run all tests; those that need a cluster or images are skipped where there are none (docs/kubernetes.md)
-	$(BIN)/python -m pytest tests/unit tests/parity tests/contracts tests/chart tests/images tests/e2e tests/stores tests/services
+	$(BIN)/python -m pytest -n 2 --dist loadgroup \
+		tests/unit tests/parity tests/contracts tests/stores tests/services tests/chart tests/images tests/e2e
 
 check: setup ## lint, types, import contracts, generated files
 	$(BIN)/ruff check .

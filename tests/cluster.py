@@ -37,6 +37,16 @@ class Cluster:
         done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=LIMIT_S, check=False)
         return Answer(done.returncode, done.stdout, done.stderr)
 
+    def establish(self, crd: str) -> None:
+        """Waits until the API server serves a new kind. `kubectl wait` ends at once while there are no conditions at all."""
+        until = time.monotonic() + LIMIT_S / 2
+        while True:
+            answer = self.kubectl("wait", "--for=condition=Established", f"crd/{crd}", f"--timeout={LIMIT_S // 2}s")
+            if answer.code == 0 or time.monotonic() > until:
+                answer.fine()
+                return
+            time.sleep(0.2)
+
 
 @dataclass(frozen=True)
 class Answer:

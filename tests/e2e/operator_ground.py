@@ -76,11 +76,12 @@ class Played:
 @contextmanager
 def installed(cluster: Cluster) -> Iterator[None]:
     """With the kind Experiment; one that is there already stays as it is."""
-    crd = "crd/experiments.edgebed.dev"
+    name = "experiments.edgebed.dev"
+    crd = f"crd/{name}"
     ours = cluster.kubectl("get", crd).code != 0
     if ours:
         cluster.kubectl("apply", "--server-side", "-f", "-", given=yaml.safe_dump(custom_resource_definition())).fine()
-    cluster.kubectl("wait", "--for=condition=Established", crd, "--timeout=60s").fine()
+    cluster.establish(name)
     try:
         yield
     finally:

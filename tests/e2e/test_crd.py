@@ -98,7 +98,7 @@ def api() -> Iterator[Api]:
     try:
         api.kubectl("create", "namespace", api.cluster.namespace).fine()
         api.kubectl("create", "-f", "-", given=definition).fine()
-        api.kubectl("wait", "--for=condition=Established", f"crd/{api.resource}", f"--timeout={ESTABLISHED_S}s").fine()
+        api.cluster.establish(api.resource)
         end = time.monotonic() + ESTABLISHED_S
         while (answer := api.try_out(SMALL)).code != 0:  # discovery is a little later
             assert time.monotonic() < end, answer.error
