@@ -25,8 +25,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None
     from xdist.scheduler import LoadScopeScheduling
 
-    class Lanes(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return "cluster" if nodeid.startswith(CLUSTER) else "others"
-
-    return Lanes(config, log)
+    scheduler: Any = LoadScopeScheduling(config, log)
+    scheduler._split_scope = lambda test: "cluster" if test.startswith(CLUSTER) else "others"
+    return scheduler
