@@ -12,6 +12,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ FILE = "EDGEBED_TEST_CLUSTER_FILE"
 LIMIT_S = 120
 UP_LIMIT_S = 2400
 """What is left of a cluster that is built from nothing, and of all images, when a test first needs it."""
+
+_ASKED = count()
 
 
 @dataclass(frozen=True)
@@ -103,13 +106,19 @@ def prepared() -> None:
     file, failed, until = Path(name), Path(f"{name}.failed"), _asked_first() + UP_LIMIT_S
     while not file.exists():
         if failed.exists():
-            pytest.fail(f"the cluster did not come up: {failed.read_text()[-3000:]}", pytrace=False)
+            pytest.fail(f"the cluster did not come up: {_last_words(failed)}", pytrace=False)
         if time.monotonic() > until:
             pytest.fail(f"the cluster did not come up: no {file} within {UP_LIMIT_S} s", pytrace=False)
         time.sleep(1)
     for line in file.read_text().splitlines():
         variable, value = line.split("=", 1)
         os.environ[variable] = value
+
+
+def _last_words(failed: Path) -> str:
+    """The end of a log for the first test that asks, its last line for the others."""
+    lines = failed.read_text().splitlines()
+    return "\n".join(lines[-60:] if next(_ASKED) == 0 else lines[-1:])
 
 
 @cache
