@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgebed.simulator.rollout import rollout
+from edgebed.systems.cooperative import conversion
 from edgebed.systems.cooperative.conversion import Attribution, convert
 from edgebed.systems.cooperative.distributions import Choice, Constant, Uniform
 from edgebed.systems.cooperative.errors import ModelError
@@ -89,6 +90,19 @@ def assert_equal(left: Transitions, right: Transitions) -> None:
         a, b = getattr(left, field.name), getattr(right, field.name)
         assert a.dtype == b.dtype, field.name
         np.testing.assert_array_equal(a, b, err_msg=field.name)
+
+
+def test_whole_numbers_of_a_specification_are_not_compiled_again() -> None:
+    """Machine code that is shipped serves them as well."""
+    network, log, _ = play(Rules())
+    given = {"slots": TASKS.slots, "mask_coefficient": MASK}
+    units = {name: round(getattr(OBSERVATION, name)) for name in ("size_bits", "cycles", "deadline_s")}
+    expected = convert(
+        log, network, replace(OBSERVATION, **{k: float(v) for k, v in units.items()}), Rules(), slot_s=1.0, **given
+    )
+    known = len(conversion._convert.signatures)
+    assert_equal(convert(log, network, replace(OBSERVATION, **units), Rules(), slot_s=1, **given), expected)
+    assert len(conversion._convert.signatures) == known
 
 
 @pytest.mark.parametrize("order", DecisionOrder)

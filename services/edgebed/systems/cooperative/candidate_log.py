@@ -61,7 +61,7 @@ def decisions(
         columns.received_s,
         columns.started_s,
         columns.ended_s,
-        slot_s,
+        float(slot_s),  # which may be a whole number, for which numba would compile it again
         slots,
         mask_coefficient * network.cores / 4,
         rules.decision_order is DecisionOrder.SEQUENTIAL,
