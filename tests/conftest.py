@@ -1,7 +1,8 @@
 """Two lanes for `pytest -n 2 --dist loadgroup`: what needs a cluster waits mostly, so it goes beside all the rest.
 
 Within a lane tests run one after another, in a process of its own, as they would without these options, because they stop
-servers and look at the clock. Those that measure pods, or start all servers as pods, run alone: the other lane waits for them.
+servers and look at the clock. Those that measure pods, or start all servers as pods, are marked `alone`: the other lane waits
+for them.
 """
 
 import fcntl
@@ -15,13 +16,6 @@ import pytest
 CLUSTER = ("tests/chart/", "tests/images/", "tests/e2e/")
 LAST = ("tests/e2e/test_chart.py", "tests/e2e/test_experiment.py", "tests/e2e/test_replay.py")
 """Their pods are busy: they come when the other lane has little left."""
-ALONE = (
-    "tests/e2e/test_chart.py::test_every_server_is_used",
-    "tests/e2e/test_chart.py::test_helm_test_passes_with_all_servers",
-    "tests/e2e/test_chart.py::test_servers_come_back_with_their_data",
-    "tests/e2e/test_experiment.py::test_from_apply_to_results_with_ten_nodes",
-    "tests/e2e/test_replay.py::test_tasks_with_given_decisions_end_as_in_the_simulator",
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,7 +37,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """One lane at a time, while a test runs that has to be alone."""
-    beside = item.nodeid.startswith(CLUSTER) and not item.nodeid.startswith(ALONE)
+    beside = item.nodeid.startswith(CLUSTER) and item.get_closest_marker("alone") is None
     if beside or "PYTEST_XDIST_WORKER" not in os.environ:
         return (yield)
     # Who waits for the room holds the door, so that the other lane does not go in again before. Any files can be locked.

@@ -214,6 +214,7 @@ def test_nothing_is_left_where_nothing_shall_be_kept(small):
     small.upgrade()
 
 
+@pytest.mark.alone
 def test_every_server_is_used(whole):
     """An experiment that learns: tasks are in MySQL, artefacts in HDFS, services in Nacos, metrics in Prometheus."""
     whole.apply(experiment("learned", methods=LEARNED))
@@ -245,10 +246,12 @@ def test_every_server_is_used(whole):
     assert servers == dict.fromkeys(("task log", "artefacts", "coordination"), "well"), findings
 
 
+@pytest.mark.alone
 def test_helm_test_passes_with_all_servers(whole):
     tried(whole)
 
 
+@pytest.mark.alone
 def test_servers_come_back_with_their_data(whole):
     """Every server is started again, and the release upgraded: passwords and data stay, and the next experiment works."""
     whole.apply(experiment("kept", evaluation={"episodes": 3}))

@@ -66,6 +66,7 @@ def uids(release, name):
     }
 
 
+@pytest.mark.alone
 def test_from_apply_to_results_with_ten_nodes(release, tmp_path):
     """At work within a minute; what the pods do is what the simulator says; and the results are where people look."""
     began = time.monotonic()

@@ -68,6 +68,7 @@ def addresses(cluster: Cluster) -> list[str]:
     return [*(found[f"node-{k}"] for k in range(NODES)), found["generator"]]
 
 
+@pytest.mark.alone
 def test_tasks_with_given_decisions_end_as_in_the_simulator(ground):
     arguments = ("exec", "-i", "driver", "--", "python", "-", *addresses(ground))
     found = json.loads(ground.kubectl(*arguments, given=SCRIPT.read_text()).fine().out)
