@@ -175,7 +175,12 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("path", "value", "message"), BAD, ids=[f"{p}={v!r:.30}" for p, v, _ in BAD])
+def shown(value):
+    """The same in every process, as tests that are shared out have to be called."""
+    return "MISSING" if value is MISSING else f"{value!r:.30}"
+
+
+@pytest.mark.parametrize(("path", "value", "message"), BAD, ids=[f"{p}={shown(v)}" for p, v, _ in BAD])
 def test_bad_values_name_field_value_and_remedy(document, path, value, message):
     """Every mistake is refused with exit code 2 and a line that says where, what and what instead."""
     with pytest.raises(UserError) as error:
