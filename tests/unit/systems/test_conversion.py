@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgebed.simulator.rollout import rollout
+from edgebed.systems.cooperative import conversion
 from edgebed.systems.cooperative.conversion import Attribution, convert
 from edgebed.systems.cooperative.distributions import Choice, Constant, Uniform
 from edgebed.systems.cooperative.errors import ModelError
@@ -139,6 +140,19 @@ def test_order_of_records_does_not_matter() -> None:
     appearance = list(dict.fromkeys(shuffled.episode.tolist()))
     expected = TaskLog.join([renamed.select(renamed.episode == name) for name in appearance])
     assert_equal(transitions(network, shuffled, Rules()), transitions(network, expected, Rules()))
+
+
+def test_several_threads_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that is long enough for three threads is converted like each of its thirds."""
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    monkeypatch.setattr(conversion, "THREAD_EPISODES", 2)
+    network, log, _ = play(Rules(), episodes=5)
+    rows = transitions(network, log, Rules())
+    single = [transitions(network, log.select(log.episode == e), Rules()) for e in range(5)]
+    for field in fields(Transitions):
+        if field.name != "static":
+            expected = np.concatenate([getattr(one, field.name) for one in single])
+            np.testing.assert_array_equal(getattr(rows, field.name), expected, err_msg=field.name)
 
 
 def test_rewards_are_conserved() -> None:
