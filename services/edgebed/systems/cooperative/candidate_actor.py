@@ -13,6 +13,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,7 @@ Layer = tuple[Array, Array]
 
 FORMAT = "edgebed-candidate-actor/v1"
 
-# Python's numbers, and numpy's own scalars, would be converted at every call.
-_ZERO, _NONE = np.array(0, dtype=np.float32), np.array(0.0)
+_NONE = np.array(0.0)  # Python's numbers, and numpy's own scalars, would be converted at every call
 _CHUNK = 4096  # candidates per pass: activations of 4096 x 48 floats stay in the second-level cache
 
 
@@ -193,10 +193,12 @@ class LoneScorer:
         self._answered = False  # whether seconds of others are in `_told`
         self._share_in_time, self._of_all = self._x[12], np.empty((3, 1), dtype=np.float32)
         self._in_time = np.empty(n, dtype=np.bool_)
+        self._pack, self._sending_bytes = Struct(f"{n}d").pack_into, self._sending.data.cast("B")
         self._task_cell, self._late_cell = (a.data.cast("B").cast("d") for a in (self._task, self._late))
         self._cell, self._of_all_cell = (a.data.cast("B").cast("f") for a in (self._x, self._of_all))
         self._h1, self._h2 = np.ones((hidden + 1, n), dtype=np.float32), np.empty((hidden, n), dtype=np.float32)
         self._a1 = self._h1[:hidden]
+        self._zeros = np.zeros((hidden, n), dtype=np.float32)  # twice as fast as one zero for all
         self._scored, self._chance = np.empty((2, n), dtype=np.float32)
 
     def decide(
@@ -253,7 +255,7 @@ class LoneScorer:
         to[0], to[1], to[2], to[3] = size / d, cycles / d, size, cycles
         self._task.dot(self._linear, out=self._flat)
         sending, late, in_time = self._sending, self._late, self._in_time
-        sending[:] = sending_backlog_s
+        self._pack(self._sending_bytes, 0, *sending_backlog_s)
         np.divide(sending, d, out=sending)
         np.add(late, sending, out=late)
         own = max(own_backlog_s / d, 0.0)
@@ -283,12 +285,12 @@ class LoneScorer:
 
     def _scores(self) -> Array:
         """(N,) scores of the present observation, in a buffer of its own."""
-        a1, h2, scores = self._a1, self._h2, self._scored
+        a1, h2, zeros, scores = self._a1, self._h2, self._zeros, self._scored
         self._w0.dot(self._x, out=a1)
         np.add(a1, self._bias, out=a1)
-        np.maximum(a1, _ZERO, out=a1)
+        np.maximum(a1, zeros, out=a1)
         self._w1.dot(self._h1, out=h2)
-        np.maximum(h2, _ZERO, out=h2)
+        np.maximum(h2, zeros, out=h2)
         self._w2.dot(h2, out=scores)
         return scores
 
