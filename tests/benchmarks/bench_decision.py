@@ -6,18 +6,20 @@ slows it down, only ever adds.
 
 import statistics
 import time
+import warnings
 from itertools import pairwise
 
 import numpy as np
 
 from edgebed.edge_node.view import NodeSurroundings, NodeView
+from edgebed.experiment.shipped import shipped_model
 from edgebed.systems.cooperative.actor import ActorWeights
-from edgebed.systems.cooperative.candidate import DYNAMIC, STATIC
 from edgebed.systems.cooperative.candidate_actor import CandidateWeights
+from edgebed.systems.cooperative.candidate_ranges import OutsideTraining
 from edgebed.systems.cooperative.node import NodeCore, Task, TaskDecided
 from edgebed.systems.cooperative.observation import ObservationSpecification
 from edgebed.systems.cooperative.policies.actor import Actor
-from edgebed.systems.cooperative.policies.candidate import CandidateActor
+from edgebed.systems.cooperative.policies.candidate import Generalist
 from edgebed.systems.cooperative.policies.ratc import Ratc
 from edgebed.systems.cooperative.policy import Answers, Policy, PolicyContext
 from edgebed.systems.cooperative.randomness import Stream
@@ -41,13 +43,10 @@ def bench_decision() -> list[Result]:
         (rng.normal(0, 0.1, (a, b)).astype(np.float32), np.zeros(b, dtype=np.float32)) for a, b in pairwise(sizes)
     )
     actor = Actor(context, ActorWeights(observation, layers))
-    sizes = [len(STATIC) + len(DYNAMIC), 48, 48, 1]
-    scorer = tuple(
-        (rng.normal(0, 0.1, (a, b)).astype(np.float32), np.zeros(b, dtype=np.float32)) for a, b in pairwise(sizes)
-    )
-    candidate = CandidateActor(context, CandidateWeights(scorer))
-    policies = {"the actor": actor, "the candidate actor": candidate, "ratc": Ratc(context)}
-    bars = {"the actor": 50, "the candidate actor": 40, "ratc": 50}
+    with warnings.catch_warnings(action="ignore", category=OutsideTraining):
+        generalist = Generalist(context, CandidateWeights.from_bytes(shipped_model().read_bytes()))
+    policies = {"the actor": actor, "the generalist": generalist, "ratc": Ratc(context)}
+    bars = {"the actor": 50, "the generalist": 40, "ratc": 50}
     rounds = [{name: _median_us(policy, context) for name, policy in policies.items()} for _ in range(ROUNDS)]
     return [
         limit(f"decision of {name} on a node of {NODES}, p50", "us", min(one[name] for one in rounds), bar)

@@ -21,6 +21,7 @@ from edgebed.edge_node.configuration import Configuration, EpisodeEnd, EpisodeSt
 from edgebed.edge_node.episode import LiveTask, NodeEpisode, Refused, payload_bytes
 from edgebed.edge_node.metrics import NodeCollector
 from edgebed.edge_node.service import EdgeNode
+from edgebed.emulation.links import LAST_PIECE_S
 from edgebed.experiment.errors import EnvironmentFault, UserError
 from edgebed.metrics import CONTENT_TYPE, page
 from edgebed.stores.artefacts import ArtefactError, ArtefactStore
@@ -145,6 +146,10 @@ def hot_routes(node: EdgeNode) -> HotRoutes:
     return routes
 
 
+NEAR_S = 1.5 * LAST_PIECE_S
+"""How long before its last byte a transfer takes precedence at its receiver: when the last piece but one has come."""
+
+
 class TaskReceiver:
     """One transfer from another node. Its bytes are counted and let go: what a task carries does not matter here."""
 
@@ -152,7 +157,8 @@ class TaskReceiver:
         header = parse(pb.TaskHeader, head, None)
         with refusals():
             self._episode, self._task = self._accept(node, header, size)
-        self._node = node
+        self._node, self._left = node, size
+        self._last_bytes = NEAR_S * self._episode.rate_from(self._task.source) / 8
 
     @staticmethod
     def _accept(node: EdgeNode, header: pb.TaskHeader, size: int) -> tuple[NodeEpisode, LiveTask]:
@@ -163,14 +169,21 @@ class TaskReceiver:
     def received(self, count: int) -> None:
         """So many bytes more."""
         self._node.measured.received_bytes += count
+        self._left -= count
+        if self._left <= self._last_bytes:
+            self._node.precedence.at_once(self, wanted=True)
 
     def complete(self) -> bytes:
         """The last byte is there."""
-        self._episode.receive(self._task)
+        try:
+            self._episode.receive(self._task)
+        finally:
+            self._node.precedence.at_once(self, wanted=False)
         return b""
 
     def lost(self) -> None:
         """The transfer was cut."""
+        self._node.precedence.at_once(self, wanted=False)
         self._episode.lose(self._task)
 
 

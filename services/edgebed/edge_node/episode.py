@@ -132,7 +132,7 @@ class NodeEpisode:
         self._seen: set[int] = set()
         self._taken: set[int] = set()
         self._deciding: dict[int, LiveTask] = {}
-        self._incoming: set[int] = set()
+        self._incoming: dict[int, float] = {}  # task -> when its last byte is expected
         self._announced = [0] * network.nodes
         self._running: tuple[Task, Running] | None = None
         self._timers: set[Timer] = set()
@@ -206,12 +206,12 @@ class NodeEpisode:
         if header.HasField("probability"):
             task.probability = header.probability
         self._taken.add(header.number)
-        self._incoming.add(header.number)
+        self._incoming[header.number] = header.sent_s + header.size_bits / self.rate_from(header.source)
         return task
 
     def receive(self, task: LiveTask) -> None:
         """The last byte of a transfer is there."""
-        self._incoming.discard(task.number)
+        self._incoming.pop(task.number, None)
         now = self.now_s()
         if self.closed:
             self._record(task, TaskState.UNFINISHED)
@@ -222,7 +222,7 @@ class NodeEpisode:
 
     def lose(self, task: LiveTask) -> None:
         """A transfer was cut: its sender knows why, and records it."""
-        self._incoming.discard(task.number)
+        self._incoming.pop(task.number, None)
 
     def cut(self) -> None:
         """The horizon: stop everything; what is unfinished is recorded as such."""
@@ -258,6 +258,15 @@ class NodeEpisode:
             self._measured.busy_s += self._clock.now() - self.begins - self._running[0].started_s
             self._running[1].stop()
             self._running = None
+
+    def rate_from(self, source: int) -> float:
+        """Bits per second of the link from another node to this one."""
+        return float(self._network.link_rate_bits_per_s[source, self._index])
+
+    def nothing_due(self, within_s: float) -> bool:
+        """Whether nothing that this node does or receives ends so soon."""
+        until = self._clock.now() + within_s
+        return until < self._clock.next_at() and all(self.begins + end > until for end in self._incoming.values())
 
     @property
     def idle(self) -> bool:

@@ -20,6 +20,7 @@ from edgebed.edge_node.view import NodeSurroundings
 from edgebed.emulation.applications import Application, build_application
 from edgebed.emulation.clock import Clock
 from edgebed.emulation.links import PacedLink
+from edgebed.emulation.priority import Precedence
 from edgebed.experiment.errors import EnvironmentFault
 from edgebed.live.documents import EdgeNodeSettings
 from edgebed.live.in_use import InUse
@@ -36,6 +37,8 @@ _log = logging.getLogger(__name__)
 
 FLUSH_S = 10.0
 """How long the end of an episode waits for its records to be in the log."""
+ARRIVALS_S = 0.01
+"""How long the arrivals of one slot may keep the processors busy on a machine with many nodes."""
 
 
 class EdgeNode:
@@ -49,9 +52,13 @@ class EdgeNode:
         token: str | None = None,
         spool: Path | None = None,
         settings: InUse[EdgeNodeSettings] | None = None,
+        precedence: Precedence | None = None,
     ) -> None:
-        """`payload` is what transfers take their bytes from; `settings` may change while it runs."""
+        """`payload` is what transfers take their bytes from; `settings` may change while it runs; `precedence` is that of the
+        process.
+        """
         self.clock = clock
+        self.precedence = precedence or Precedence()
         self._payload, self._token, self._spool = payload, token, spool
         self._settings = settings or InUse(EdgeNodeSettings)
         self.priority = "usual"
@@ -218,6 +225,12 @@ class EdgeNode:
         for header in arrivals.tasks:
             self._admit(header)
             episode.may_arrive(header)
+        if episode.nothing_due(
+            ARRIVALS_S
+        ):  # else this node itself could not keep its time, behind the arrivals of others
+            self.precedence.later(wanted=True)
+            # Behind the transfers that begin now.
+            self.clock.loop.call_soon(lambda: self.clock.loop.call_soon(lambda: self.precedence.later(wanted=False)))
         for header in arrivals.tasks:
             task = episode.arrive(header)
             try:

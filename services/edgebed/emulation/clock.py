@@ -8,7 +8,8 @@ instants, those of one instant in the order in which they were asked for. How la
 
 Not all that is due is equally urgent. A patient call (a piece in the middle of a transfer) waits until no other is due, so
 that the end of one transfer is not held up by the middle of ten others. For an exact call (the last byte of a transfer) the
-process wakes a little ahead and watches the clock, because waking takes as long as a third of the error that is allowed.
+process wakes a little ahead and watches the clock, because waking takes as long as a third of the error that is allowed; and it
+goes before other nodes then (`priority`).
 
 Between processes an instant travels as Unix nanoseconds. Wall clocks jump and are slewed, so it is mapped to the clock of
 the process once, when it is received.
@@ -16,14 +17,18 @@ the process once, when it is received.
 
 import asyncio
 import heapq
+import os
 import time
 from collections.abc import Callable
 
 from edgebed.emulation.alarm import Alarm, make_alarm
 from edgebed.emulation.lateness import Lateness
+from edgebed.emulation.priority import Precedence
 
 WATCH_S = 70e-6
 """How long before an exact call the process wakes; what a wake-up takes, most of the time."""
+SOON_S = 0.002
+"""How long before an exact call it takes precedence, if it sleeps until then."""
 
 
 class Timer:
@@ -61,15 +66,19 @@ class Clock:
         loop: asyncio.AbstractEventLoop | None = None,
         *,
         alarm: Callable[[asyncio.AbstractEventLoop, Callable[[], None]], Alarm] = make_alarm,
+        precedence: Precedence | None = None,
     ) -> None:
-        """On the running loop if none is given."""
-        self._loop = loop or asyncio.get_running_loop()
+        """On the running loop if none is given; `precedence` is that of the process, where it has taken it."""
+        self.loop = loop or asyncio.get_running_loop()
         self._urgent: _Heap = []
         self._patient: _Heap = []
         self._asked = 0
         self._armed = float("inf")
         self._closed = False
-        self._alarm = alarm(self._loop, self._wake)
+        self._alarm = alarm(self.loop, self._wake)
+        self._precedence = precedence or Precedence()
+        self.phase = int.from_bytes(os.urandom(2), "big") / 2**16
+        """From 0 to 1, another one in every process: what all do at regular intervals, they should not do all at once."""
         self.lateness = Lateness()
         """Of all calls but the patient ones."""
 
@@ -83,8 +92,13 @@ class Clock:
         self._asked += 1
         heapq.heappush(self._patient if patient else self._urgent, (instant, self._asked, timer))
         if timer.wakes_at < self._armed:
-            self._arm(timer.wakes_at)
+            self._arm(timer)
         return timer
+
+    def next_at(self) -> float:
+        """When the next call is due that is not patient; infinity when there is none."""
+        self._drop_cancelled(self._urgent)
+        return self._urgent[0][0] if self._urgent else float("inf")
 
     def catch_up(self) -> float:
         """Makes all urgent calls that are due, and returns the instant up to which that is so.
@@ -148,7 +162,7 @@ class Clock:
         try:
             call()
         except Exception as error:
-            self._loop.call_exception_handler({"message": "a call of the clock failed", "exception": error})
+            self.loop.call_exception_handler({"message": "a call of the clock failed", "exception": error})
 
     def _rearm(self) -> None:
         if self._closed:
@@ -157,16 +171,20 @@ class Clock:
         for heap in (self._urgent, self._patient):
             self._drop_cancelled(heap)
             if heap and heap[0][2].wakes_at < self._armed:
-                self._arm(heap[0][2].wakes_at)
+                self._arm(heap[0][2])
+        if not (self._urgent or self._patient):
+            self._precedence.at_once(self, wanted=False)
 
     @staticmethod
     def _drop_cancelled(heap: _Heap) -> None:
         while heap and not heap[0][2].pending:
             heapq.heappop(heap)
 
-    def _arm(self, instant: float) -> None:
-        self._armed = instant
-        self._alarm.set(instant)
+    def _arm(self, timer: Timer) -> None:
+        self._armed = timer.wakes_at
+        exact = timer.wakes_at < timer.instant
+        self._precedence.at_once(self, wanted=exact and timer.instant - self.now() < SOON_S)
+        self._alarm.set(timer.wakes_at)
 
 
 def _both_clocks() -> tuple[int, int]:

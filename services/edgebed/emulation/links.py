@@ -2,8 +2,9 @@
 
 Of a transfer that begins at b with rate r, (x - b) * r bytes are due at instant x. Pieces are written at the ticks of one grid
 that all links of the process share, so that one wake-up serves them all, and the last byte is written at exactly b + size / r.
-The schedule is absolute: a piece that was written late is followed by a longer one, and nothing adds up. Only the last piece
-has to be on time, so it is kept short, and the pieces before it give way to it (`clock`).
+Every process has another grid, so that not all of them write at the same moments. The schedule is absolute: a piece that was
+written late is followed by a longer one, and nothing adds up. Only the last piece has to be on time, so it is kept short, and
+the pieces before it give way to it (`clock`).
 
     waiting --begins--> opening --connected--> flowing --last byte--> ended: sent
     any of these: --cut_after_s--> ended: cut; --peer gone--> ended: lost; --stop()--> nothing is told
@@ -25,8 +26,10 @@ from edgebed.wire.client import Peer, Upload
 from edgebed.wire.errors import PeerError, PeerSilent
 
 GRID_S = 0.004
-"""Distance of two ticks: what a link of 40 MB/s sends in it fits a socket's buffer."""
-LAST_PIECE_S = 0.0003
+"""Distance of two ticks; a slow link, whose pieces then still have at most `PIECE_BYTES`, leaves every other one out."""
+PIECE_BYTES = 160_000
+"""Fits a socket's buffer; what a link of 40 MB/s sends from one tick to the next."""
+LAST_PIECE_S = 0.0006
 """The last piece holds the bytes of so much time at most."""
 DRAIN_POLL_S = 0.0005
 """How often to look whether the kernel has taken what a slow peer did not."""
@@ -62,8 +65,10 @@ class _Transfer:
         "begins",
         "cut_at",
         "ended",
+        "grid_s",
         "last_at",
         "moved_at",
+        "phase_s",
         "rate",
         "size",
         "timers",
@@ -81,7 +86,10 @@ class _Transfer:
         cut_at: float,
         ended: Callable[[TransferEnd], None],
         unconfirmed: Callable[[PeerError], None] | None,
+        phase: float,
     ) -> None:
+        self.grid_s = GRID_S * (2 if 2 * GRID_S * rate <= PIECE_BYTES else 1)
+        self.phase_s = phase * self.grid_s
         self.size, self.rate, self.begins, self.cut_at = size, rate, begins, cut_at
         self.last_at = begins + size / rate
         self.ended, self.unconfirmed = ended, unconfirmed
@@ -98,7 +106,7 @@ class _Transfer:
 
     def next_at(self, now: float) -> float:
         """When to write next: at the grid's next tick, shortly before the end, or at the end."""
-        tick = (math.floor(now / GRID_S) + 1) * GRID_S
+        tick = (math.floor((now - self.phase_s) / self.grid_s) + 1) * self.grid_s + self.phase_s
         near = self.last_at - LAST_PIECE_S
         if tick < near:
             return tick
@@ -136,7 +144,7 @@ class PacedLink:
         if size_bytes < 1 or not rate_bytes_per_s > 0:
             raise ValueError(f"{size_bytes} bytes at {rate_bytes_per_s} bytes/s cannot be sent; give numbers over 0")
         cut_at = math.inf if cut_after_s is None else begins + cut_after_s
-        transfer = _Transfer(size_bytes, rate_bytes_per_s, begins, cut_at, ended, unconfirmed)
+        transfer = _Transfer(size_bytes, rate_bytes_per_s, begins, cut_at, ended, unconfirmed, self._clock.phase)
         self._current = transfer
         if cut_at < math.inf:
             transfer.timers["cut"] = self._clock.at(cut_at, lambda: self._cut(transfer))

@@ -4,9 +4,14 @@ A node needs a few percent of a core, but needs them at once: behind a process t
 is half the length of a short transfer. So a node takes the processor when it has something to do, where it is permitted to:
 with real-time scheduling (root, CAP_SYS_NICE or RLIMIT_RTPRIO on Linux), else with a better nice value, else not at all. What a
 node starts does not inherit it: the work of an application competes like any other.
+
+Nodes of one machine wait for each other, too. At the start of a slot all of them have something to do, which takes many nodes
+some milliseconds on a few processors, and bears to wait; the last byte of a transfer does not. So a node with real-time
+scheduling says what it is about to do (`Precedence`).
 """
 
 import os
+from enum import IntEnum
 from pathlib import Path
 from typing import Literal
 
@@ -17,11 +22,59 @@ Priority = Literal["realtime", "nice", "usual"]
 _NICE = -10
 
 
+class Turn(IntEnum):
+    """Real-time priorities of nodes and generator among each other."""
+
+    LATER = 1
+    USUAL = 2
+    AT_ONCE = 3
+
+
+_PARAMETERS = {turn: os.sched_param(turn) for turn in Turn} if hasattr(os, "sched_param") else {}
+
+
+class Precedence:
+    """That of this process among nodes: what it is about to do changes it. Without real-time scheduling it changes nothing."""
+
+    def __init__(self) -> None:
+        self._turn = Turn.USUAL
+        self._several = False
+        self._at_once: set[object] = set()
+        self._later = False
+
+    def take(self) -> Priority:
+        """As `take_priority`."""
+        got = take_priority()
+        self._several = got == "realtime" and _may(Turn.AT_ONCE) and _may(Turn.USUAL)
+        return got
+
+    def at_once(self, reason: object, *, wanted: bool) -> None:
+        """Whether it goes before other nodes for this reason; it does while there is any."""
+        if wanted:
+            self._at_once.add(reason)
+        else:
+            self._at_once.discard(reason)
+        self._change()
+
+    def later(self, *, wanted: bool) -> None:
+        """Whether other nodes go before it, unless it is to go `at_once`."""
+        self._later = wanted
+        self._change()
+
+    def _change(self) -> None:
+        turn = Turn.AT_ONCE if self._at_once else Turn.LATER if self._later else Turn.USUAL
+        if turn is not self._turn:
+            self._turn = turn
+            if self._several:
+                os.sched_setparam(0, _PARAMETERS[turn])
+
+
 def take_priority() -> Priority:
     """Asks for precedence for this process; returns what it got, for the fidelity report."""
     try:
         # Round robin, so that many nodes on one core take turns; reset on fork, for the application's sake.
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+        _may(Turn.USUAL)
     except (OSError, AttributeError):  # not permitted, or not Linux
         pass
     else:
@@ -31,6 +84,15 @@ def take_priority() -> Priority:
     except (OSError, AttributeError):
         return "usual"
     return "nice"
+
+
+def _may(turn: Turn) -> bool:
+    """Takes this priority among real-time processes, if a limit (RLIMIT_RTPRIO) does not forbid it."""
+    try:
+        os.sched_setparam(0, _PARAMETERS[turn])
+    except OSError:
+        return False
+    return True
 
 
 def give_way(niceness: int) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from edgebed.emulation.alarm import LoopAlarm, TimerfdAlarm, make_alarm
 from edgebed.emulation.clock import Clock
 from edgebed.emulation.lateness import Lateness
+from edgebed.emulation.priority import Precedence
 
 LOOPS = {"asyncio": asyncio.run, "uvloop": uvloop.run}
 ALARMS = {"timerfd": TimerfdAlarm, "loop": LoopAlarm}
@@ -95,6 +96,32 @@ def test_patient_calls_wait_for_the_others(run):
         return made
 
     assert run(main()) == ["usual", "exact", "patient"]
+
+
+def test_an_exact_call_takes_precedence_shortly_before(run):
+    """Not long before, and not any more once it has been made."""
+
+    class Watched(Precedence):
+        wanted = False
+
+        def at_once(self, reason, *, wanted):
+            super().at_once(reason, wanted=wanted)
+            self.wanted = wanted
+
+    async def main():
+        precedence = Watched()
+        clock = Clock(precedence=precedence)
+        seen = []
+        now = clock.now()
+        clock.at(now + 0.1, lambda: seen.append(precedence.wanted), exact=True)
+        seen.append(precedence.wanted)
+        clock.at(now + 0.099, lambda: seen.append(precedence.wanted))
+        await passed(clock, now + 0.11)
+        seen.append(precedence.wanted)
+        clock.close()
+        return seen
+
+    assert run(main()) == [False, False, True, False]
 
 
 def test_a_call_may_ask_for_more_and_cancel_others(run):

@@ -27,3 +27,34 @@ def test_the_answer_is_what_the_kernel_says():
     assert got == {True: "realtime", False: "nice" if nice < 0 else "usual"}[policy == os.SCHED_RR]
     if got == "realtime":
         assert child == [os.SCHED_OTHER, nice]
+
+
+TURNS = """
+import json, os
+from edgebed.emulation.priority import Precedence
+precedence, seen = Precedence(), []
+def look():
+    seen.append(os.sched_getparam(0).sched_priority)
+got = precedence.take()
+look()
+precedence.later(wanted=True)
+look()
+precedence.at_once("one", wanted=True)
+precedence.at_once("other", wanted=True)
+look()
+precedence.at_once("one", wanted=False)
+look()
+precedence.at_once("other", wanted=False)
+look()
+precedence.later(wanted=False)
+look()
+print(json.dumps([got, seen]))
+"""
+
+
+def test_what_is_at_once_goes_first_and_what_may_wait_last():
+    """As the kernel has it; where real-time scheduling is not permitted nothing changes, and nothing fails."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", TURNS], check=True, capture_output=True, env=environment)
+    got, seen = json.loads(done.stdout)
+    assert seen == ([2, 1, 3, 3, 1, 2] if got == "realtime" else [0] * 6)

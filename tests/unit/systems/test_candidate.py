@@ -13,7 +13,6 @@ from edgebed.simulator.rollout import play
 from edgebed.systems.cooperative.actor import MAXIMUM_BYTES
 from edgebed.systems.cooperative.candidate import (
     DYNAMIC,
-    DYNAMIC_SCALE,
     STATIC,
     Ask,
     CandidateObservation,
@@ -83,7 +82,7 @@ def test_a_node_alone_decides_as_the_simulator_does(ask: str | int) -> None:
         task = (known.size_bits[r], known.cycles[r], known.deadline_s[r])
         arguments = (task, known.sending_backlog_s[r].tolist(), known.available[r], known.backlog_s[r])
         node, probability = one.decide(who, *arguments, float(uniform[r]))
-        np.testing.assert_allclose(one._x.T * DYNAMIC_SCALE, dynamic[r], atol=2e-5)
+        np.testing.assert_allclose(one.seen, dynamic[r], atol=2e-5)
         same += node == together[r]
         if node == together[r]:
             assert probability == pytest.approx(chance[r, node], abs=1e-4)

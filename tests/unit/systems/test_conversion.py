@@ -155,6 +155,19 @@ def test_order_of_records_does_not_matter() -> None:
     assert_equal(transitions(network, shuffled, Rules()), transitions(network, expected, Rules()))
 
 
+def test_several_threads_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that is long enough for three threads is converted like each of its thirds."""
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    monkeypatch.setattr(conversion, "THREAD_EPISODES", 2)
+    network, log, _ = play(Rules(), episodes=5)
+    rows = transitions(network, log, Rules())
+    single = [transitions(network, log.select(log.episode == e), Rules()) for e in range(5)]
+    for field in fields(Transitions):
+        if field.name != "static":
+            expected = np.concatenate([getattr(one, field.name) for one in single])
+            np.testing.assert_array_equal(getattr(rows, field.name), expected, err_msg=field.name)
+
+
 def test_rewards_are_conserved() -> None:
     """Whatever the attribution, an episode's rewards sum to successes less losses; a node's own crowding comes on top."""
     network, log, _ = play(Rules(), episodes=4)

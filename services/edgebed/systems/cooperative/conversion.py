@@ -13,10 +13,13 @@ decided in the same slot and did not start at once. The mask bits stay those of 
 per node, while there each decision may see another.
 
 Row T is the state in which the episode was cut off, at T * slot_s. One pass over the records per episode, so that an
-episode's counts stay in the cache.
+episode's counts stay in the cache. Episodes know nothing of each other, so several processors share the long logs.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
+from itertools import pairwise
 
 import numba
 import numpy as np
@@ -30,6 +33,9 @@ from edgebed.systems.cooperative.network import Network
 from edgebed.systems.cooperative.observation import ObservationSpecification
 from edgebed.systems.cooperative.rules import DecisionOrder, Horizon, Rules
 from edgebed.systems.transitions import Transitions
+
+THREAD_EPISODES, THREADS = 64, 4
+"""How many episodes are worth a thread of their own, and the most threads."""
 
 
 class Attribution(StrEnum):
@@ -80,37 +86,44 @@ def convert(
     probability = np.ones((episodes, slots, n), dtype=np.float32)
     team_reward = np.zeros((episodes, slots), dtype=np.float32)
     own_reward = np.zeros((episodes, slots, n), dtype=np.float32)
-    _convert(
-        first,
-        records.slot,
-        records.source,
-        records.destination,
-        records.status,
-        records.size_bits,
-        records.cycles,
-        records.deadline_s,
-        records.sent_s,
-        records.received_s,
-        records.started_s,
-        records.ended_s,
-        records.probability,
-        # A specification may have whole numbers, for which numba would compile all of it again.
-        float(slot_s),
-        mask_coefficient * network.cores / 4,
-        _lengths(observation, n * slots),
-        float(observation.size_bits),
-        float(observation.cycles),
-        float(observation.deadline_s),
-        rules.decision_order is DecisionOrder.SEQUENTIAL,
-        0.0 if rules.horizon is Horizon.CUT_IGNORE else -1.0,
-        attribution is Attribution.COMPLETION,
-        dynamic,
-        available,
-        action,
-        probability,
-        team_reward,
-        own_reward,
-    )
+    limits, lengths = mask_coefficient * network.cores / 4, _lengths(observation, n * slots)
+
+    def fill(begin: int, end: int) -> None:
+        _convert(
+            first[begin : end + 1],
+            records.slot,
+            records.source,
+            records.destination,
+            records.status,
+            records.size_bits,
+            records.cycles,
+            records.deadline_s,
+            records.sent_s,
+            records.received_s,
+            records.started_s,
+            records.ended_s,
+            records.probability,
+            # A specification may have whole numbers, for which numba would compile all of it again.
+            float(slot_s),
+            limits,
+            lengths,
+            float(observation.size_bits),
+            float(observation.cycles),
+            float(observation.deadline_s),
+            rules.decision_order is DecisionOrder.SEQUENTIAL,
+            0.0 if rules.horizon is Horizon.CUT_IGNORE else -1.0,
+            attribution is Attribution.COMPLETION,
+            dynamic[begin:end],
+            available[begin:end],
+            action[begin:end],
+            probability[begin:end],
+            team_reward[begin:end],
+            own_reward[begin:end],
+        )
+
+    threads = min(THREADS, os.cpu_count() or 1, 1 + episodes // THREAD_EPISODES)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda ends: fill(*ends), pairwise(np.linspace(0, episodes, threads + 1, dtype=int).tolist())))
     if attribution is Attribution.CROWDING:
         others = crowding(episode, records, network, rules, slot_s)
         own_reward[episode, records.slot, records.source] += np.float32(eta) * others
@@ -131,7 +144,7 @@ def _lengths(observation: ObservationSpecification, longest: int) -> NDArray[np.
     return np.minimum(np.arange(longest + 1) / observation.queue_length, 1.0).astype(np.float32)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _convert(  # type: ignore[no-untyped-def]
     first,
     slot,

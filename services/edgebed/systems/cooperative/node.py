@@ -39,6 +39,8 @@ class Task:
     started_s: float = math.nan
     ended_s: float = math.nan
     probability: float = math.nan
+    transmission_s: float = 0.0
+    """Tt to its destination (eq. 2), once it waits for that link."""
     story: list[tuple[float, str]] = field(default_factory=list)
     """(time, event) of every change of state."""
 
@@ -241,14 +243,14 @@ class NodeCore:
 
     def sending_backlogs_s(self, now: float) -> list[float]:
         """(N,) `sending_backlog_s` to every node."""
-        rates = self._rate
-        found = [0.0] * len(rates)
+        found = [0.0] * len(self._rate)
         for j, link in self._links.items():
             task = link.serving
-            total = 0.0 if task is None else task.sent_s + task.size_bits / rates[j] - now
-            for task in link.waiting:
-                total += task.size_bits / rates[j]
-            found[j] = total
+            if task is not None:  # else nothing waits
+                total = task.sent_s + task.transmission_s - now
+                for task in link.waiting:
+                    total += task.transmission_s
+                found[j] = total
         return found
 
     def execution_s(self, task: Task) -> float:
@@ -288,6 +290,7 @@ class NodeCore:
             self._serve_execution(now, effects)
         else:
             link = self._links[destination]
+            task.transmission_s = self.transmission_s(task)
             link.waiting.append(task)
             self._serve_link(link, now, effects)
 
