@@ -86,6 +86,7 @@ def reasons(emitted: Mapping[str, Any], stats: Stats) -> list[str]:
     for node, found in stats.items():
         if found.get("fault"):
             said.append(f"node {node}: {found['fault']}")
+        said += [f"node {node}: {told}" for told in found.get("unconfirmed", [])]
         if not found.get("recordsDelivered", True):
             said.append(f"node {node} still has {found.get('recordsUnsent')} records")
     return said

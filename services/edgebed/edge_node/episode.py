@@ -19,6 +19,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from edgebed.edge_node.configuration import EpisodeStart
@@ -53,6 +54,8 @@ from edgebed.wire.server import Limits
 GRACE_S = 0.005
 """Lateness of a timer that is not passed on to the tasks behind."""
 
+UNCONFIRMED = 20
+"""So many transfers that nobody confirmed are told."""
 NODE_LOST = "nodeLost"
 """Why a task failed whose destination went away."""
 
@@ -114,6 +117,8 @@ class NodeEpisode:
         self.core = NodeCore(index, network, rules, slot_s)
         self.created = 0
         self.ended: Counter[TaskState] = Counter()
+        self.unconfirmed: list[str] = []
+        """What is known of transfers that were sent and not confirmed; the first of them."""
         self.closed = False
         """Nothing is begun any more."""
         self.over = False
@@ -332,10 +337,15 @@ class NodeEpisode:
             else:
                 self._tell(TransferEnded(task), self._instant(planned, end.ended - self.begins))
 
-        link.send(self._head(task, now), size, rate, self.begins + now, ended, cut_after, self._unconfirmed)
+        unconfirmed = partial(self._unconfirmed, task)
+        link.send(self._head(task, now), size, rate, self.begins + now, ended, cut_after, unconfirmed)
 
-    def _unconfirmed(self, error: PeerError) -> None:
+    def _unconfirmed(self, task: Task, error: PeerError) -> None:
         """A node that went away loses its tasks for all to see; one that refused a task says that something is wrong."""
+        if len(self.unconfirmed) < UNCONFIRMED:
+            self.unconfirmed.append(
+                f"task {task.number} was sent, but node {task.destination} did not confirm it: {error}"
+            )
         if isinstance(error, PeerRefused) and not self.closed:
             self._fault(f"a transfer was refused: {error}")
 

@@ -202,6 +202,7 @@ class EdgeNode:
             "recordsDelivered": delivered,
             "recordsUnsent": recorder.unsent,
             "recordsRefused": recorder.refused,
+            "unconfirmed": episode.unconfirmed,
             "fault": self.fault,
             "priority": self.priority,
             **self.measured.summary(),

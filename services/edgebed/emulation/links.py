@@ -185,6 +185,9 @@ class PacedLink:
             return
         transfer.upload = upload
         upload.on_lost = lambda error: self._lose(transfer, error)
+        if upload.error is not None:  # broken already, before anybody could be told
+            self._lose(transfer, upload.error)
+            return
         self._write(transfer)
 
     def _write(self, transfer: _Transfer) -> None:

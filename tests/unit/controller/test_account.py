@@ -43,13 +43,15 @@ def test_when_all_are_there_nothing_is_said():
 def test_missing_tasks_fail_loudly_with_their_numbers_and_the_reasons():
     absent = missing(PLAN, set(range(TOTAL)) - {4, 9})
     emitted = {"failedNodes": [{"node": 2, "tasks": 2, "reason": "refused"}]}
-    stats = {1: {"fault": "its policy broke", "recordsDelivered": False, "recordsUnsent": 7}}
+    told = ["task 9 was sent, but node 0 did not confirm it: away"]
+    stats = {1: {"fault": "its policy broke", "recordsDelivered": False, "recordsUnsent": 7, "unconfirmed": told}}
     with pytest.raises(TasksMissing) as caught:
         account(PLAN, {"succeeded": TOTAL - 2}, absent, reasons(emitted, stats))
     said = str(caught.value)
     assert f"{TOTAL} tasks were created, but the log has {TOTAL - 2}" in said
     assert "missing are tasks 4, 9 (node 2 did not take 2 tasks: refused; node 1: its policy broke" in said
     assert "node 1 still has 7 records" in said
+    assert "node 1: task 9 was sent, but node 0 did not confirm it: away" in said
 
 
 def test_more_records_than_tasks_fail_too():

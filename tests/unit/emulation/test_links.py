@@ -322,6 +322,26 @@ def test_a_peer_that_refuses_the_head_loses_the_transfer():
     uvloop.run(main())
 
 
+def test_a_connection_that_breaks_before_anybody_listens_loses_the_transfer(monkeypatch):
+    """Between its beginning and the first piece."""
+
+    async def main():
+        async with bench() as b:
+            begin_upload = b.peer.upload
+
+            async def broken(*arguments, **more):
+                upload = await begin_upload(*arguments, **more)
+                upload._connection.fail(PeerAway("it broke"))
+                return upload
+
+            monkeypatch.setattr(b.peer, "upload", broken)
+            end = await b.send(1000, 1e6)
+            assert end.outcome == "lost"
+            assert "it broke" in str(end.error)
+
+    uvloop.run(main())
+
+
 def test_a_peer_that_refuses_what_it_was_sent_is_told_as_unconfirmed():
     """The bytes were sent, and the link is free, before the peer looked at them."""
 
