@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from edgebed.cli.plan import load_experiment, plan
 from edgebed.experiment.errors import UserError
 from edgebed.experiment.inputs import read_inputs
+from edgebed.experiment.methods import DomainRandomisation
 from edgebed.experiment.reading import to_yaml
 from edgebed.experiment.specification import Experiment
 from edgebed.experiment.validation import validate
@@ -21,6 +23,7 @@ from edgebed.runner.teacher import LocalTeacher
 from edgebed.runner.training import TrainingLesson, TrainingNetworks
 from edgebed.systems.cooperative.candidate_actor import CandidateWeights
 from edgebed.systems.cooperative.errors import ModelError
+from edgebed.trainer.requests import TrainingTerms
 
 # Three networks of training leave nearly every other one outside of their ranges.
 pytestmark = pytest.mark.filterwarnings("ignore::edgebed.systems.cooperative.candidate_ranges.OutsideTraining")
@@ -196,6 +199,16 @@ def test_networks_are_varied(tmp_path: Path) -> None:
     assert set(wide.ranges["slotSeconds / deadline"]) <= {0.0625, 0.25}
     time = "execution time of the mean task / deadline"
     assert wide.ranges[time][0] < narrow.ranges[time][0]
+
+
+def test_a_trainer_elsewhere_is_told_how_networks_are_varied() -> None:
+    """The lesson arrives as it was sent."""
+    varied = DomainRandomisation.model_validate({"share": 0.5, "linkRate": {"uniform": [0.5, 2]}, "slotLength": 0.5})
+    terms = (2, (3, 6), 4, 4, "none", ("none", 2), 0, 1, "", varied.document())
+    lesson = TrainingLesson({"hidden": 8}, "specification", *terms)
+    assert TrainingTerms.model_validate_json(json.dumps(asdict(lesson))).lesson() == lesson
+    plain = replace(lesson, domain_randomisation=None)
+    assert TrainingTerms.model_validate_json(json.dumps(asdict(plain))).lesson() == plain
 
 
 def test_a_varied_network_of_the_evaluation_is_still_one_of_it(tmp_path: Path) -> None:
