@@ -36,7 +36,7 @@ worth, and the softmax of it over a temperature plays the next episodes (`learni
 
 One network in four is of the simulation setup as it is, with 20 or 10 nodes. The others are varied (domain randomisation): each
 quantity in the table times a factor of its own, one for the whole network. Neither networks nor tasks of the testbed setup are
-used, which lies within these ranges.
+used; but the ranges and the 10 nodes were chosen with that setup in view, and it lies within them.
 
 {variations}
 
