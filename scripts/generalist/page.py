@@ -8,7 +8,7 @@ from scipy import stats
 
 from scripts.generalist.cases import CASES, EPISODES, NETWORKS, REFERENCE_EPISODES
 from scripts.generalist.measure import Decider, measure
-from scripts.generalist.models import ROOT, SEEDS, SHIPPED
+from scripts.generalist.models import ROOT, SEEDS, SHIPPED, document
 from scripts.generalist.pictures import asks_of, by_messages, by_size, name_of
 from scripts.generalist.prose import PAGE
 
@@ -42,6 +42,7 @@ def write_page(work: Work) -> None:
     for drawn in (by_size(ELSEWHERE), by_messages(HEADLINES[0], _information())):
         (ROOT / "docs" / "images" / f"generalist-{drawn.name}.png").write_bytes(drawn.png)
     text = PAGE.format(
+        variations=variations_table(),
         seeds=len(SEEDS),
         networks=NETWORKS,
         episodes=EPISODES,
@@ -69,6 +70,16 @@ def _elsewhere() -> list[Decider]:
 def _information() -> list[Decider]:
     """Policies by what they ask for."""
     return [Decider(name) for name in ("rda", *HEURISTICS)] + [_of(SEEDS[0], ask) for ask in (*ASKS, *MORE_ASKS)]
+
+
+def variations_table() -> str:
+    """What the training networks are multiplied by, from the experiment that the model is made from."""
+    method = next(method for method in document(SHIPPED)["spec"]["methods"] if "training" in method)
+    varied = method["training"]["networks"]["domainRandomisation"]
+    lines = ["| factor of | from | to |", "|---|---|---|"]
+    lines += [f"| `{name}` | {low:g} | {high:g} |" for name, value in varied.items() if isinstance(value, dict)
+              for low, high in [value["uniform"]]]  # fmt: skip
+    return "\n".join(lines)
 
 
 def headline_table() -> str:

@@ -26,11 +26,17 @@ from edgebed.experiment.document import (
     refused,
 )
 from edgebed.experiment.errors import shown
+from edgebed.experiment.quantities import Quantity
+from edgebed.systems.cooperative.distributions import Constant, Distribution
+from edgebed.systems.cooperative.variation import Variation
 
 MethodName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9._+-]*[a-zA-Z0-9+])?$", max_length=63)]
 PolicyName = Annotated[str, Field(min_length=1, max_length=63)]
 Hidden = Annotated[int, Field(ge=1, le=4096)]
 AskChoice = Annotated[str, Field(pattern="^(none|all)$")] | Annotated[int, Field(ge=1, le=1_000)]
+
+Factor = Annotated[Distribution, Quantity("", low=0.01, high=100)]
+_UNVARIED = Constant(1.0)
 
 CANDIDATE = ("outcomes", "worth", "candidate-ppo")
 """Algorithms of the candidate actor."""
@@ -101,6 +107,44 @@ class Collect(Document):
     """Episodes in the log."""
 
 
+class DomainRandomisation(Document):
+    """Varies the networks that are learned on, so that what is learned holds beyond the experiment's setup.
+
+    Each field is a factor, drawn once for a network and the same for all of its nodes and links.
+    """
+
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Chance that a network is varied; the others stay as they are."""
+    arrival_probability: Factor = _UNVARIED
+    """Of spec.network.arrivalProbability; no probability goes beyond 1."""
+    core_frequency: Factor = _UNVARIED
+    """Of spec.network.coreFrequencyGHz; 2 makes every node twice as fast, or every task half as much work."""
+    execution_failure_rate: Factor = _UNVARIED
+    """Of spec.network.executionFailureRate."""
+    link_rate: Factor = _UNVARIED
+    """Of spec.network.linkRateMBps."""
+    link_failure_rate: Factor = _UNVARIED
+    """Of spec.network.linkFailureRate."""
+    slot_length: Factor = _UNVARIED
+    """Of spec.workload.slotSeconds; shorter slots bring more tasks per second."""
+
+    @model_validator(mode="after")
+    def _varies(self) -> Self:
+        factors = [name for name in type(self).model_fields if name != "share"]
+        if all(getattr(self, name) == _UNVARIED for name in factors):
+            names = ", ".join(type(self).model_fields[name].alias or name for name in factors)
+            raise refused("varies nothing", f"give a factor to one of {names}, or take it out")
+        return self
+
+    def document(self) -> dict[str, Any]:
+        """As it is written."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def variation(self) -> Variation:
+        """For the networks and tasks that are drawn."""
+        return Variation(**{name: getattr(self, name) for name in type(self).model_fields})
+
+
 class TrainingNetworks(Document):
     """The networks that a candidate actor learns on; never one that it is evaluated on."""
 
@@ -110,6 +154,8 @@ class TrainingNetworks(Document):
     """Networks in each update, of equally many nodes."""
     nodes: Annotated[tuple[Annotated[int, Field(ge=2, le=200)], ...], Field(strict=False, max_length=100)] = ()
     """Nodes of the networks that are drawn, in turn from update to update; those of spec.network if not given."""
+    domain_randomisation: DomainRandomisation | None = None
+    """How they are varied; not at all if not given."""
 
 
 class Training(Document):
@@ -135,6 +181,10 @@ class Training(Document):
     """Weight of what a decision does to the tasks behind it in its execution queue."""
     temperature: Positive = 0.07
     """With `worth`: what it is divided by in the softmax."""
+    load_exponent: NotNegative = 0.0
+    """With `worth`: power of the network's load, cut at 0.6 and 1, by which the temperature is multiplied."""
+    focus: Fraction = 0.0
+    """With `worth`: share of the regression's weight that goes by a candidate's probability; the rest is the same for all."""
     learning_rate: Positive = 0.004
     """Step size of Adam; it falls linearly to 0."""
     clip: Annotated[float, Field(gt=0, lt=1)] = 0.2

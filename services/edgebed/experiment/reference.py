@@ -14,8 +14,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from edgebed.experiment.errors import alternatives
-from edgebed.experiment.quantities import Quantity, Unit
+from edgebed.experiment.quantities import Quantity, Unit, to_document
 from edgebed.experiment.specification import Experiment
+from edgebed.systems.cooperative.distributions import Distribution
 
 _INTRODUCTION = """# The experiment file
 
@@ -40,6 +41,7 @@ _TITLES = {
     "Offline": "spec.methods[].offline",
     "Training": "spec.methods[].training",
     "TrainingNetworks": "spec.methods[].training.networks",
+    "DomainRandomisation": "spec.methods[].training.networks.domainRandomisation",
     "Online": "spec.methods[].online",
     "Experiment": "The file",
     "Metadata": "metadata",
@@ -129,6 +131,8 @@ def _default(field: FieldInfo) -> str:
         return "its defaults"
     if isinstance(value, tuple):
         return f"`{list(value)}`"
+    if isinstance(value, Distribution):
+        return f"`{to_document(value)}`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

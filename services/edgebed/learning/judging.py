@@ -41,6 +41,7 @@ def judge(log: TaskLog, context: PolicyContext, scorer: CandidateScorer, ask: As
         chosen=decided.destination,
         worth=worth(decided, context.network, context.rules, context.workload.slot_s, wanted, eta),
         succeeded=float((log.status == TaskState.SUCCEEDED).mean()) if len(log) else 0.0,
+        load=scorer.observation.load,
     )
 
 

@@ -62,6 +62,10 @@ class CandidatePpoSettings:
     """Judge every candidate, not the chosen one only."""
     temperature: float = 0.0
     """Over 0: learn by regression, and decide by a softmax of worth over this temperature."""
+    load_exponent: float = 0.0
+    """Power of the network's load, at most 1, that multiplies the temperature."""
+    focus: float = 0.0
+    """Share of the regression's weight that follows the policy's probabilities; the rest is the same for all candidates."""
     clip: float = 0.2
     epochs: int = 3
     minibatches: int = 8

@@ -100,6 +100,8 @@ class Stages:
         settings = CandidatePpoSettings(
             crowding=training.crowding,
             temperature=training.temperature if training.algorithm == "worth" else 0.0,
+            load_exponent=training.load_exponent,
+            focus=training.focus,
             clip=training.clip,
             epochs=training.epochs,
             minibatches=training.minibatches,
@@ -109,6 +111,7 @@ class Stages:
             falls_over=updates,
         )
         setting, networks = self.setting, training.networks
+        varied = networks.domain_randomisation
         rng = generator(setting.experiment_seed, Stream.LEARNING, self.training_seed, 2)
         lesson = TrainingLesson(
             settings=asdict(settings),
@@ -122,6 +125,7 @@ class Stages:
             training_seed=self.training_seed,
             seed=int(rng.integers(0, 2**63)),
             label=f"{self.label}: training over networks",
+            domain_randomisation=None if varied is None else varied.document(),
         )
         drawn = TrainingNetworks(setting, lesson)
         drawn.check()

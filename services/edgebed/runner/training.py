@@ -7,7 +7,8 @@
 
 Every update plays its networks' episodes with the present actor, judges every candidate of every decision
 (`learning.judging`), and learns from that. Networks are drawn from the specification's distributions, or taken from a file
-one after the other; seeds and arrays keep them apart from those of the evaluation.
+one after the other, and varied where the lesson says so (`systems.cooperative.variation`); seeds and arrays keep them apart
+from those of the evaluation.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from typing import Any
 
 from edgebed.experiment.errors import Problem, UserError
 from edgebed.experiment.inputs import file_content, parse_json, read_network_list
+from edgebed.experiment.methods import DomainRandomisation
 from edgebed.runner.setting import Setting
 from edgebed.systems.cooperative.candidate import Ask, CandidateObservation, CandidateSpecification
 from edgebed.systems.cooperative.candidate_actor import CandidateWeights
@@ -25,6 +27,8 @@ from edgebed.systems.cooperative.network import Network
 from edgebed.systems.cooperative.policies.candidate import CandidateActor
 from edgebed.systems.cooperative.policy import PolicyContext
 from edgebed.systems.cooperative.randomness import Stream, generator
+from edgebed.systems.cooperative.variation import Factors, Variation
+from edgebed.systems.cooperative.workload import WorkloadModel
 
 FROM_SPECIFICATION = "specification"
 CHECKPOINT_UPDATES = 50
@@ -49,6 +53,8 @@ class TrainingLesson:
     training_seed: int
     seed: int
     label: str
+    domain_randomisation: dict[str, Any] | None = None
+    """How networks are varied, as the specification writes it; None for not at all."""
 
 
 class TrainingNetworks:
@@ -58,6 +64,8 @@ class TrainingNetworks:
         """Raises UserError for a file that is wrong or too short, and for networks of unequal size in one update."""
         self._setting, self._lesson = setting, lesson
         self._file: list[Network] | None = None
+        varied = lesson.domain_randomisation
+        self._variation = Variation() if varied is None else DomainRandomisation.model_validate(varied).variation()
         self._seeds = generator(setting.experiment_seed, Stream.TRAINING, lesson.training_seed).integers(
             2**32, 2**53, lesson.updates * lesson.per_update
         )
@@ -75,6 +83,16 @@ class TrainingNetworks:
 
     def network(self, number: int) -> Network:
         """Network `number`."""
+        return self._factors(number).network(self._unvaried(number))
+
+    def workload_model(self, number: int) -> WorkloadModel:
+        """The tasks of network `number`."""
+        return self._factors(number).workload(self._setting.workload_model)
+
+    def _factors(self, number: int) -> Factors:
+        return self._variation.draw(generator(self.seed(number), Stream.NETWORK, 1))
+
+    def _unvaried(self, number: int) -> Network:
         update = number // self._lesson.per_update
         if self._file is not None:
             network = self._file[number % len(self._file)]
@@ -89,7 +107,7 @@ class TrainingNetworks:
         """Raises UserError where the evaluation's network is among them, before anything is learned."""
         count = len(self._seeds) if self._file is None else len(self._file)
         for number in range(count):
-            refuse_overlap(self.network(number), self._setting.network, number, self._lesson.source)
+            refuse_overlap(self._unvaried(number), self._setting.network, number, self._lesson.source)
 
     def fingerprint(self) -> dict[str, Any]:
         """What determines the networks, as JSON."""
@@ -182,8 +200,13 @@ class Training:
         save_checkpoint(path, self._learner, self._meaning)
 
     def _context(self, number: int) -> PolicyContext:
-        network, seed = self._networks.network(number), self._networks.seed(number)
-        return replace(self._setting.context, network=network, network_seed=seed)
+        drawn = self._networks
+        return replace(
+            self._setting.context,
+            network=drawn.network(number),
+            workload=drawn.workload_model(number),
+            network_seed=drawn.seed(number),
+        )
 
     def _ranges(self) -> dict[str, Range]:
         """Of all networks that were played."""

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from edgebed.experiment.document import Attribution, Count, Document
 from edgebed.experiment.errors import UserError
-from edgebed.experiment.methods import AskChoice
+from edgebed.experiment.methods import AskChoice, DomainRandomisation
 from edgebed.runner.teacher import OfflineLesson, OnlineLesson
 from edgebed.runner.training import TrainingLesson
 from edgebed.stores.artefacts import checked_name
@@ -92,10 +92,14 @@ class TrainingTerms(Document):
     seed: Seed
     label: Annotated[str, Field(max_length=300)] = ""
     """For people."""
+    domain_randomisation: DomainRandomisation | None = None
+    """As the specification writes it."""
 
     def lesson(self) -> TrainingLesson:
         """What a teacher is given."""
-        return TrainingLesson(**self.model_dump())
+        varied = self.domain_randomisation
+        plain = None if varied is None else varied.document()
+        return TrainingLesson(**{**self.model_dump(), "domain_randomisation": plain})
 
 
 class Replicate(Document):

@@ -12,8 +12,9 @@ from edgebed.learning.checkpoints import Meaning, restore_checkpoint, save_check
 from edgebed.learning.judging import judge, outcomes_of
 from edgebed.learning.outcomes import Outcomes, OutcomesSettings
 from edgebed.simulator.rollout import play
-from edgebed.systems.cooperative.candidate import DYNAMIC, STATIC, Ask
+from edgebed.systems.cooperative.candidate import DYNAMIC, STATIC, Ask, CandidateObservation
 from edgebed.systems.cooperative.candidate_actor import CandidateWeights
+from edgebed.systems.cooperative.candidate_ranges import ranges
 from edgebed.systems.cooperative.lifecycle import TaskState
 from edgebed.systems.cooperative.log import TaskLog
 from edgebed.systems.cooperative.policies.candidate import CandidateActor
@@ -97,11 +98,17 @@ def test_it_learns_on_a_network(temperature: float) -> None:
     assert 0 < measured["entropy"] < np.log(N)
 
 
-def test_a_regression_step_follows_the_gradient_of_its_loss() -> None:
-    """With a temperature, the first step's gradient is that of the squared differences as autograd finds it."""
+@pytest.mark.parametrize(
+    ("focus", "load", "sharper"), [(0.0, 2.0, 1.0), (0.8, 0.7, 1 / 0.7**2), (1.0, 0.1, 1 / 0.6**2)]
+)
+def test_a_regression_step_follows_the_gradient_of_its_loss(focus: float, load: float, sharper: float) -> None:
+    """With a temperature, the first step's gradient is that of the weighted squared differences as autograd finds it.
+
+    In a network that has less to do, worth is divided by less.
+    """
     here = context()
-    made = learner(temperature=0.1, epochs=1, minibatches=1)
-    part = judged(here, made, range(2))
+    made = learner(temperature=0.1, load_exponent=2.0, focus=focus, epochs=1, minibatches=1)
+    part = replace(judged(here, made, range(2)), load=load)
     flat = made.actor.flat.clone().requires_grad_()
     h, s, d = 48, len(STATIC), len(DYNAMIC)
     w0, b0, w1, b1, w2, b2 = torch.split(flat, [(s + d) * h, h, h * h, h, h, 1])
@@ -111,13 +118,23 @@ def test_a_regression_step_follows_the_gradient_of_its_loss() -> None:
     scores = (torch.relu(h1 @ w1.view(h, h) + b1) @ w2.view(h, 1) + b2)[:, :, 0]
     loss = torch.zeros(())
     for row, worth, wanted in zip(scores, torch.from_numpy(part.worth), torch.from_numpy(part.wanted), strict=True):
-        error = 0.1 * row[wanted] - worth[wanted]
-        loss = loss + (error - error.mean()).square().mean() / 2
+        error = 0.1 * row[wanted] - sharper * worth[wanted]
+        weight = focus * torch.softmax(row[wanted].detach(), 0) + (1 - focus) / wanted.sum()
+        loss = loss + (weight * (error - (weight * error).sum()).square()).sum() / 2
     # The loss is in units of worth; its gradient by the scores lacks the factor tau, as a step of Adam does not mind.
     (loss / len(scores) / 0.1).backward()
     made.update([part])
     assert flat.grad is not None
     torch.testing.assert_close(made._gradient.flat, flat.grad, atol=2e-6, rtol=1e-3)
+
+
+def test_judged_decisions_know_the_load() -> None:
+    """Seconds of work that arrive per second over the nodes, as the ranges of a model have it."""
+    here = context()
+    part = judged(here, learner(), range(1))
+    found = ranges(CandidateObservation(here))["load (arriving cycles / capacity)"]
+    assert found == (part.load, part.load)
+    assert 0.3 < part.load < 3
 
 
 def test_parts_of_several_networks_are_learned_together() -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from edgebed.cli.plan import load_experiment, plan
 from edgebed.experiment.errors import UserError
 from edgebed.experiment.inputs import read_inputs
+from edgebed.experiment.methods import DomainRandomisation
 from edgebed.experiment.reading import to_yaml
 from edgebed.experiment.specification import Experiment
 from edgebed.experiment.validation import validate
@@ -21,6 +23,7 @@ from edgebed.runner.teacher import LocalTeacher
 from edgebed.runner.training import TrainingLesson, TrainingNetworks
 from edgebed.systems.cooperative.candidate_actor import CandidateWeights
 from edgebed.systems.cooperative.errors import ModelError
+from edgebed.trainer.requests import TrainingTerms
 
 # Three networks of training leave nearly every other one outside of their ranges.
 pytestmark = pytest.mark.filterwarnings("ignore::edgebed.systems.cooperative.candidate_ranges.OutsideTraining")
@@ -164,6 +167,79 @@ def test_drawn_networks_have_the_sizes_that_are_asked_for() -> None:
     assert [drawn.network(k).nodes for k in range(8)] == [3, 3, 6, 6, 3, 3, 6, 6]
     assert len({drawn.seed(k) for k in range(8)}) == 8
     assert min(drawn.seed(k) for k in range(8)) >= 2**32
+
+
+def test_networks_are_varied(tmp_path: Path) -> None:
+    """With domain randomisation networks, tasks and the model's ranges go beyond the setup, and every draw can be repeated."""
+    varied = {"share": 1, "coreFrequency": {"uniform": [2, 3]}, "slotLength": {"choice": [0.5, 2]}}
+    over = {"name": "over", "training": {**TRAINING, "networks": {"domainRandomisation": varied}}}
+    one = experiment(over)
+    setting = Setting.of(one, 0, read_inputs(one))
+
+    def drawn(variation: dict[str, Any] | None) -> TrainingNetworks:
+        terms = (2, (), 4, 4, "none", ("none",), 0, 1, "", variation)
+        return TrainingNetworks(setting, TrainingLesson({}, "specification", *terms))
+
+    plain, networks, again = drawn(None), drawn(varied), drawn(varied)
+    ratios = [networks.network(k).capacity_hz / plain.network(k).capacity_hz for k in range(8)]
+    assert all(ratio == pytest.approx(ratio[0]) and 2 <= ratio[0] < 3 for ratio in ratios)
+    assert len({float(ratio[0]) for ratio in ratios}) == 8
+    assert {networks.workload_model(k).slot_s for k in range(8)} == {0.25, 1.0}
+    assert {plain.workload_model(k) for k in range(8)} == {setting.workload_model}
+    assert all(networks.network(k).same(again.network(k)) for k in range(8))
+    run(tmp_path / "varied", over)
+    run(tmp_path / "plain", OVER)
+    (wide, narrow) = (
+        read_actor(next((tmp_path / name).glob("stages/training-*")) / "actor.safetensors")
+        for name in ("varied", "plain")
+    )
+    assert isinstance(wide, CandidateWeights)
+    assert isinstance(narrow, CandidateWeights)
+    assert narrow.ranges["slotSeconds / deadline"] == (0.125, 0.125)
+    assert set(wide.ranges["slotSeconds / deadline"]) <= {0.0625, 0.25}
+    time = "execution time of the mean task / deadline"
+    assert wide.ranges[time][0] < narrow.ranges[time][0]
+
+
+def test_a_trainer_elsewhere_is_told_how_networks_are_varied() -> None:
+    """The lesson arrives as it was sent."""
+    varied = DomainRandomisation.model_validate({"share": 0.5, "linkRate": {"uniform": [0.5, 2]}, "slotLength": 0.5})
+    terms = (2, (3, 6), 4, 4, "none", ("none", 2), 0, 1, "", varied.document())
+    lesson = TrainingLesson({"hidden": 8}, "specification", *terms)
+    assert TrainingTerms.model_validate_json(json.dumps(asdict(lesson))).lesson() == lesson
+    plain = replace(lesson, domain_randomisation=None)
+    assert TrainingTerms.model_validate_json(json.dumps(asdict(plain))).lesson() == plain
+
+
+def test_a_varied_network_of_the_evaluation_is_still_one_of_it(tmp_path: Path) -> None:
+    """A factor does not make another network of one that is evaluated."""
+    evaluated = networks(tmp_path, 2, seed=3)
+    varied = {"linkRate": 1.01}
+    over = {
+        "name": "over",
+        "training": {**TRAINING, "networks": {"from": evaluated.name, "domainRandomisation": varied}},
+    }
+    with pytest.raises(UserError, match="is also one of the evaluation"):
+        run(tmp_path / "run", over, source=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("varied", "words"),
+    [
+        ({"share": 0, "linkRate": 2}, r"domainRandomisation.share"),
+        (
+            {"share": 0.5},
+            "domainRandomisation: varies nothing; give a factor to one of arrivalProbability, coreFrequency",
+        ),
+        ({"linkRate": 0}, r"domainRandomisation.linkRate: 0 is not allowed; give a number from 0.01 to 100"),
+        ({"linkRate": {"uniform": [2, 1]}}, r"linkRate.uniform: \[2, 1\] is not allowed; give the lower end first"),
+        ({"linkRateMBps": 2}, "domainRandomisation.linkRateMBps"),
+    ],
+)
+def test_a_wrong_variation_is_refused(varied: dict[str, Any], words: str) -> None:
+    """With the field, and what would be right."""
+    with pytest.raises(UserError, match=words):
+        experiment({"name": "over", "training": {**TRAINING, "networks": {"domainRandomisation": varied}}})
 
 
 def test_an_overlap_is_refused(tmp_path: Path) -> None:

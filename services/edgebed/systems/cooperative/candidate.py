@@ -190,6 +190,13 @@ class CandidateObservation:
         out *= STATIC_SCALE
         return np.minimum(out, FAR).astype(np.float32)
 
+    @property
+    def load(self) -> float:
+        """Seconds of work that arrive in the network per second, over the nodes that could do it."""
+        network = self.network
+        arriving = network.arrival_probability.sum() * self.mean_cycles / self.slot_s
+        return float(arriving / network.capacity_hz.sum())
+
     @cached_property
     def _of_nodes(self) -> Floats:
         """(N, S - 5) what does not depend on who decides."""

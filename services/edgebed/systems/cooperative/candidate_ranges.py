@@ -7,6 +7,7 @@ outside only if it is really different. Names are those of the specification's f
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from edgebed.systems.cooperative.candidate import CandidateObservation
 
@@ -25,10 +26,9 @@ def ranges(observation: CandidateObservation) -> dict[str, Range]:
     network, d = observation.network, observation.mean_deadline_s
     others = ~np.eye(observation.nodes, dtype=np.bool_)
     rate = network.link_rate_bits_per_s[others]
-    load = network.arrival_probability.sum() * observation.mean_cycles / observation.slot_s / network.capacity_hz.sum()
-    values = {
+    values: dict[str, ArrayLike] = {
         "nodes": observation.nodes,
-        "load (arriving cycles / capacity)": load,
+        "load (arriving cycles / capacity)": observation.load,
         "arrivalProbability": network.arrival_probability,
         "execution time of the mean task / deadline": observation.mean_cycles / network.capacity_hz / d,
         "transmission time of the mean task / deadline": observation.mean_size_bits / rate / d,
