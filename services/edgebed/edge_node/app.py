@@ -21,7 +21,7 @@ from edgebed.edge_node.configuration import Configuration, EpisodeEnd, EpisodeSt
 from edgebed.edge_node.episode import LiveTask, NodeEpisode, Refused, payload_bytes
 from edgebed.edge_node.metrics import NodeCollector
 from edgebed.edge_node.service import EdgeNode
-from edgebed.emulation.links import LAST_PIECE_S
+from edgebed.emulation.links import NEAR_S
 from edgebed.experiment.errors import EnvironmentFault, UserError
 from edgebed.metrics import CONTENT_TYPE, page
 from edgebed.stores.artefacts import ArtefactError, ArtefactStore
@@ -144,10 +144,6 @@ def hot_routes(node: EdgeNode) -> HotRoutes:
     routes.unary |= {"/v1/arrivals": arrivals, "/v1/probe": probe, "/v1/announce": announce}
     routes.uploads["/v1/tasks"] = lambda head, size: TaskReceiver(node, head, size)
     return routes
-
-
-NEAR_S = 1.5 * LAST_PIECE_S
-"""How long before its last byte a transfer takes precedence at its receiver: when the last piece but one has come."""
 
 
 class TaskReceiver:

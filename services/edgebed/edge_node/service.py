@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 FLUSH_S = 10.0
 """How long the end of an episode waits for its records to be in the log."""
-ARRIVALS_S = 0.01
+ARRIVALS_S = 0.015
 """How long the arrivals of one slot may keep the processors busy on a machine with many nodes."""
 
 

@@ -76,7 +76,7 @@ class Clock:
         self._armed = float("inf")
         self._closed = False
         self._alarm = alarm(self.loop, self._wake)
-        self._precedence = precedence or Precedence()
+        self.precedence = precedence or Precedence()
         self.phase = int.from_bytes(os.urandom(2), "big") / 2**16
         """From 0 to 1, another one in every process: what all do at regular intervals, they should not do all at once."""
         self.lateness = Lateness()
@@ -173,7 +173,7 @@ class Clock:
             if heap and heap[0][2].wakes_at < self._armed:
                 self._arm(heap[0][2])
         if not (self._urgent or self._patient):
-            self._precedence.at_once(self, wanted=False)
+            self.precedence.at_once(self, wanted=False)
 
     @staticmethod
     def _drop_cancelled(heap: _Heap) -> None:
@@ -183,7 +183,7 @@ class Clock:
     def _arm(self, timer: Timer) -> None:
         self._armed = timer.wakes_at
         exact = timer.wakes_at < timer.instant
-        self._precedence.at_once(self, wanted=exact and timer.instant - self.now() < SOON_S)
+        self.precedence.at_once(self, wanted=exact and timer.instant - self.now() < SOON_S)
         self._alarm.set(timer.wakes_at)
 
 

@@ -29,6 +29,8 @@ GRID_S = 0.004
 """Distance of two ticks; a slow link, whose pieces then still have at most `PIECE_BYTES`, leaves every other one out."""
 PIECE_BYTES = 160_000
 """Fits a socket's buffer; what a link of 40 MB/s sends from one tick to the next."""
+NEAR_S = 0.009
+"""How long before its end a transfer takes precedence over other nodes' work: from the last tick of the grid on."""
 LAST_PIECE_S = 0.0006
 """The last piece holds the bytes of so much time at most."""
 DRAIN_POLL_S = 0.0005
@@ -203,6 +205,8 @@ class PacedLink:
         elif now < transfer.last_at:
             at = transfer.next_at(now)
             last = at >= transfer.last_at
+            if transfer.last_at - now < NEAR_S:
+                self._clock.precedence.at_once(self, wanted=True)
             timer = self._clock.at(at, lambda: self._write(transfer), patient=not last, exact=last)
             transfer.timers["write"] = timer
 
@@ -268,6 +272,7 @@ class PacedLink:
 
     def _release(self, transfer: _Transfer) -> None:
         self._current = None
+        self._clock.precedence.at_once(self, wanted=False)
         for timer in transfer.timers.values():
             timer.cancel()
 

@@ -4,7 +4,7 @@ import asyncio
 
 from edgebed.edge_node import service
 from edgebed.emulation.priority import Precedence
-from tests.unit.edge_node.fleet import CAPACITY, playing, run, task, transfer, until
+from tests.unit.edge_node.fleet import CAPACITY, RATE, playing, run, task, transfer, until
 
 
 def test_arrivals_let_other_nodes_go_first_unless_something_is_due_here(monkeypatch):
@@ -42,9 +42,9 @@ def test_a_transfer_takes_precedence_at_its_receiver_for_its_last_bytes():
     async def test():
         async with playing(2) as fleet:
             node, claims = fleet.nodes[0], fleet.nodes[0].precedence._at_once
-            size = round(transfer(1, 1, 0).size_bits / 8)
+            size = round(RATE * 0.1 / 8)
             for number, cut in ((1, False), (2, True)):
-                head = transfer(number, 1, 0)
+                head = transfer(number, 1, 0, size_bits=RATE * 0.1)
                 upload = await fleet.peers[0].upload("/v1/tasks", head.SerializeToString(), size)
                 upload.write(bytes(size // 2))
                 await until(lambda: node.measured.received_bytes >= size // 2)
