@@ -137,7 +137,7 @@ class NodeEpisode:
         self._seen: set[int] = set()
         self._taken: set[int] = set()
         self._deciding: dict[int, LiveTask] = {}
-        self._incoming: dict[int, float] = {}  # task -> when its last byte is expected
+        self._incoming: set[int] = set()
         self._announced = [0] * network.nodes
         self._running: tuple[Task, Running] | None = None
         self._timers: set[Timer] = set()
@@ -211,12 +211,12 @@ class NodeEpisode:
         if header.HasField("probability"):
             task.probability = header.probability
         self._taken.add(header.number)
-        self._incoming[header.number] = header.sent_s + header.size_bits / self.rate_from(header.source)
+        self._incoming.add(header.number)
         return task
 
     def receive(self, task: LiveTask) -> None:
         """The last byte of a transfer is there."""
-        self._incoming.pop(task.number, None)
+        self._incoming.discard(task.number)
         now = self.now_s()
         if self.closed:
             self._record(task, TaskState.UNFINISHED)
@@ -227,7 +227,7 @@ class NodeEpisode:
 
     def lose(self, task: LiveTask) -> None:
         """A transfer was cut: its sender knows why, and records it."""
-        self._incoming.pop(task.number, None)
+        self._incoming.discard(task.number)
 
     def cut(self) -> None:
         """The horizon: stop everything; what is unfinished is recorded as such."""
@@ -267,11 +267,6 @@ class NodeEpisode:
     def rate_from(self, source: int) -> float:
         """Bits per second of the link from another node to this one."""
         return float(self._network.link_rate_bits_per_s[source, self._index])
-
-    def nothing_due(self, within_s: float) -> bool:
-        """Whether nothing that this node does or receives ends so soon."""
-        until = self._clock.now() + within_s
-        return until < self._clock.next_at() and all(self.begins + end > until for end in self._incoming.values())
 
     @property
     def idle(self) -> bool:

@@ -37,8 +37,6 @@ _log = logging.getLogger(__name__)
 
 FLUSH_S = 10.0
 """How long the end of an episode waits for its records to be in the log."""
-ARRIVALS_S = 0.015
-"""How long the arrivals of one slot may keep the processors busy on a machine with many nodes."""
 
 
 class EdgeNode:
@@ -226,12 +224,6 @@ class EdgeNode:
         for header in arrivals.tasks:
             self._admit(header)
             episode.may_arrive(header)
-        if episode.nothing_due(
-            ARRIVALS_S
-        ):  # else this node itself could not keep its time, behind the arrivals of others
-            self.precedence.later(wanted=True)
-            # Behind the transfers that begin now.
-            self.clock.loop.call_soon(lambda: self.clock.loop.call_soon(lambda: self.precedence.later(wanted=False)))
         for header in arrivals.tasks:
             task = episode.arrive(header)
             try:

@@ -69,13 +69,13 @@ class Clock:
         precedence: Precedence | None = None,
     ) -> None:
         """On the running loop if none is given; `precedence` is that of the process, where it has taken it."""
-        self.loop = loop or asyncio.get_running_loop()
+        self._loop = loop or asyncio.get_running_loop()
         self._urgent: _Heap = []
         self._patient: _Heap = []
         self._asked = 0
         self._armed = float("inf")
         self._closed = False
-        self._alarm = alarm(self.loop, self._wake)
+        self._alarm = alarm(self._loop, self._wake)
         self.precedence = precedence or Precedence()
         self.phase = int.from_bytes(os.urandom(2), "big") / 2**16
         """From 0 to 1, another one in every process: what all do at regular intervals, they should not do all at once."""
@@ -94,11 +94,6 @@ class Clock:
         if timer.wakes_at < self._armed:
             self._arm(timer)
         return timer
-
-    def next_at(self) -> float:
-        """When the next call is due that is not patient; infinity when there is none."""
-        self._drop_cancelled(self._urgent)
-        return self._urgent[0][0] if self._urgent else float("inf")
 
     def catch_up(self) -> float:
         """Makes all urgent calls that are due, and returns the instant up to which that is so.
@@ -162,7 +157,7 @@ class Clock:
         try:
             call()
         except Exception as error:
-            self.loop.call_exception_handler({"message": "a call of the clock failed", "exception": error})
+            self._loop.call_exception_handler({"message": "a call of the clock failed", "exception": error})
 
     def _rearm(self) -> None:
         if self._closed:

@@ -6,8 +6,8 @@ with real-time scheduling (root, CAP_SYS_NICE or RLIMIT_RTPRIO on Linux), else w
 node starts does not inherit it: the work of an application competes like any other.
 
 Nodes of one machine wait for each other, too. At the start of a slot all of them have something to do, which takes many nodes
-some milliseconds on a few processors, and bears to wait; the last byte of a transfer does not. So a node with real-time
-scheduling says what it is about to do (`Precedence`).
+some milliseconds on a few processors; the last byte of a transfer cannot wait so long. So a node with real-time scheduling goes
+before others when a transfer that it sends or receives is about to end (`Precedence`).
 """
 
 import os
@@ -25,9 +25,8 @@ _NICE = -10
 class Turn(IntEnum):
     """Real-time priorities of nodes and generator among each other."""
 
-    LATER = 1
-    USUAL = 2
-    AT_ONCE = 3
+    USUAL = 1
+    AT_ONCE = 2
 
 
 _PARAMETERS = {turn: os.sched_param(turn) for turn in Turn} if hasattr(os, "sched_param") else {}
@@ -40,7 +39,6 @@ class Precedence:
         self._turn = Turn.USUAL
         self._several = False
         self._at_once: set[object] = set()
-        self._later = False
 
     def take(self) -> Priority:
         """As `take_priority`."""
@@ -54,15 +52,7 @@ class Precedence:
             self._at_once.add(reason)
         else:
             self._at_once.discard(reason)
-        self._change()
-
-    def later(self, *, wanted: bool) -> None:
-        """Whether other nodes go before it, unless it is to go `at_once`."""
-        self._later = wanted
-        self._change()
-
-    def _change(self) -> None:
-        turn = Turn.AT_ONCE if self._at_once else Turn.LATER if self._later else Turn.USUAL
+        turn = Turn.AT_ONCE if self._at_once else Turn.USUAL
         if turn is not self._turn:
             self._turn = turn
             if self._several:
@@ -73,8 +63,7 @@ def take_priority() -> Priority:
     """Asks for precedence for this process; returns what it got, for the fidelity report."""
     try:
         # Round robin, so that many nodes on one core take turns; reset on fork, for the application's sake.
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-        _may(Turn.USUAL)
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(Turn.USUAL))
     except (OSError, AttributeError):  # not permitted, or not Linux
         pass
     else:

@@ -1,39 +1,6 @@
-"""What a node does at once and what it lets wait, on a machine with many nodes."""
+"""What a node does before other nodes, on a machine with many."""
 
-import asyncio
-
-from edgebed.edge_node import service
-from edgebed.emulation.priority import Precedence
-from tests.unit.edge_node.fleet import CAPACITY, RATE, playing, run, task, transfer, until
-
-
-def test_arrivals_let_other_nodes_go_first_unless_something_is_due_here(monkeypatch):
-    """A slot's work bears to wait, but not together with the end of a transfer or of an execution."""
-
-    class Watched(Precedence):
-        def __init__(self):
-            super().__init__()
-            self.seen = []
-
-        def later(self, *, wanted):
-            super().later(wanted=wanted)
-            self.seen.append(wanted)
-
-    async def test():
-        async with playing(2) as fleet:
-            node = fleet.nodes[0]
-            precedence = node.precedence = Watched()
-            assert await fleet.arrive(0, task(1, cycles=CAPACITY)) == 200
-            await asyncio.sleep(0.01)
-            assert precedence.seen == [True, False]
-            assert node.episode.nothing_due(0.5)
-            assert not node.episode.nothing_due(2.0)  # the execution ends
-            monkeypatch.setattr(service, "ARRIVALS_S", 2.0)
-            assert await fleet.arrive(0, task(2)) == 200
-            await asyncio.sleep(0.01)
-            assert precedence.seen == [True, False]
-
-    run(test())
+from tests.unit.edge_node.fleet import RATE, playing, run, transfer, until
 
 
 def test_a_transfer_takes_precedence_at_its_receiver_for_its_last_bytes():
