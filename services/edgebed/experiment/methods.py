@@ -35,7 +35,8 @@ PolicyName = Annotated[str, Field(min_length=1, max_length=63)]
 Hidden = Annotated[int, Field(ge=1, le=4096)]
 AskChoice = Annotated[str, Field(pattern="^(none|all)$")] | Annotated[int, Field(ge=1, le=1_000)]
 
-Factor = Annotated[Distribution, Quantity("", low=0.01, high=100)]
+# The default as it is written: a schema would have the distribution's attributes, which the API server refuses.
+Factor = Annotated[Distribution, Quantity("", low=0.01, high=100), Field(json_schema_extra={"default": 1})]
 _UNVARIED = Constant(1.0)
 
 CANDIDATE = ("outcomes", "worth", "candidate-ppo")

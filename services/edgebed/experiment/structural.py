@@ -201,7 +201,7 @@ def _described(found: Schema, schema: Schema) -> Schema:
         text = f"{outer.rstrip('.')}. {inner}"
     else:
         text = inner or outer
-    if "x-unit" in schema:
+    if schema.get("x-unit"):
         text += f" In {schema['x-unit']}."
     if "x-values" in schema:
         values = schema["x-values"]

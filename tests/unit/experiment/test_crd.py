@@ -153,6 +153,19 @@ def test_defaults_are_the_specifications_where_they_depend_on_nothing(document: 
     assert "default" not in paths[".spec.workload.application.kind"]
 
 
+def test_the_api_server_would_accept_every_default() -> None:
+    """A field that is a number or a mapping of one of two kinds has a number as its default, and nothing of Python's."""
+    wrong = []
+    for path, found in every(schema()):
+        default, fields = found.get("default"), found.get("properties", {})
+        forms = [set(form["required"]) for form in found.get("anyOf", ()) if "required" in form]
+        if isinstance(default, dict) and (
+            set(default) - set(fields) or (forms and not any(f <= set(default) for f in forms))
+        ):
+            wrong.append((path, default))
+    assert wrong == []
+
+
 def test_fields_that_may_change_are_of_the_schedule() -> None:
     """What an experiment is never changes after the start."""
     assert set(MUTABLE) < set(SCHEDULE) < {field.alias or name for name, field in Spec.model_fields.items()}
