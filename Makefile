@@ -50,9 +50,10 @@ demo: setup ## run the example experiment and write its report (about five minut
 	$(BIN)/edgebed run deploy/experiments/quickstart.yaml
 
 # In two lanes (tests/conftest.py): what needs a cluster, and the rest, of which that without servers goes first.
-test: setup ## run all tests; those that need a cluster or images are skipped where there are none (docs/kubernetes.md)
+test: setup ## run all tests, with those that need a cluster where EDGEBED_TEST_KUBECONFIG names one (docs/kubernetes.md)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup \
-		tests/unit tests/parity tests/contracts tests/stores tests/services tests/chart tests/images tests/e2e
+		tests/unit tests/parity tests/contracts tests/stores tests/services \
+		$(if $(EDGEBED_TEST_KUBECONFIG)$(EDGEBED_TEST_CLUSTER_FILE),tests/chart tests/images tests/e2e)
 
 check: setup ## lint, types, import contracts, generated files
 	$(BIN)/ruff check .
