@@ -167,19 +167,19 @@ class TaskReceiver:
         self._node.measured.received_bytes += count
         self._left -= count
         if self._left <= self._last_bytes:
-            self._node.precedence.at_once(self, wanted=True)
+            self._node.clock.precedence.at_once(self, wanted=True)
 
     def complete(self) -> bytes:
         """The last byte is there."""
         try:
             self._episode.receive(self._task)
         finally:
-            self._node.precedence.at_once(self, wanted=False)
+            self._node.clock.precedence.at_once(self, wanted=False)
         return b""
 
     def lost(self) -> None:
         """The transfer was cut."""
-        self._node.precedence.at_once(self, wanted=False)
+        self._node.clock.precedence.at_once(self, wanted=False)
         self._episode.lose(self._task)
 
 

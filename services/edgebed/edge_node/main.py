@@ -11,7 +11,6 @@ from fastapi import FastAPI
 from edgebed.edge_node.app import Seat, create_app, hot_routes
 from edgebed.edge_node.service import EdgeNode
 from edgebed.emulation.clock import Clock
-from edgebed.emulation.priority import Precedence
 from edgebed.live.documents import EdgeNodeSettings, Policies
 from edgebed.live.in_use import InUse
 from edgebed.live.member import Member, coordinator_of
@@ -49,14 +48,11 @@ async def serve(
 ) -> None:
     """Serves until `stop` is set, then drains. `sock` listens already where a parent has bound it."""
     ready = prepared or prepare()
-    precedence = Precedence()
-    clock = Clock(asyncio.get_running_loop(), precedence=precedence)
+    clock = Clock(asyncio.get_running_loop())
     tuning = InUse(EdgeNodeSettings)
     member = Member(settings, "edge-node", settings.node, [tuning, InUse(Policies)], metadata={"node": settings.node})
-    node = EdgeNode(
-        clock, ready.payload, token=settings.token, spool=settings.spool, settings=tuning, precedence=precedence
-    )
-    node.priority = precedence.take()
+    node = EdgeNode(clock, ready.payload, token=settings.token, spool=settings.spool, settings=tuning)
+    node.priority = clock.precedence.take()
     ready.seat.taken, ready.seat.artefacts = node, ready.seat.calls.of_artefacts(open_artefacts(settings.artefacts))
     ready.seat.state = member.state
     where = sock or (settings.host, settings.port)

@@ -20,7 +20,6 @@ from edgebed.edge_node.view import NodeSurroundings
 from edgebed.emulation.applications import Application, build_application
 from edgebed.emulation.clock import Clock
 from edgebed.emulation.links import PacedLink
-from edgebed.emulation.priority import Precedence
 from edgebed.experiment.errors import EnvironmentFault
 from edgebed.live.documents import EdgeNodeSettings
 from edgebed.live.in_use import InUse
@@ -50,13 +49,9 @@ class EdgeNode:
         token: str | None = None,
         spool: Path | None = None,
         settings: InUse[EdgeNodeSettings] | None = None,
-        precedence: Precedence | None = None,
     ) -> None:
-        """`payload` is what transfers take their bytes from; `settings` may change while it runs; `precedence` is that of the
-        process.
-        """
+        """`payload` is what transfers take their bytes from; `settings` may change while it runs."""
         self.clock = clock
-        self.precedence = precedence or Precedence()
         self._payload, self._token, self._spool = payload, token, spool
         self._settings = settings or InUse(EdgeNodeSettings)
         self.priority = "usual"

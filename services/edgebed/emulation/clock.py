@@ -68,7 +68,7 @@ class Clock:
         alarm: Callable[[asyncio.AbstractEventLoop, Callable[[], None]], Alarm] = make_alarm,
         precedence: Precedence | None = None,
     ) -> None:
-        """On the running loop if none is given; `precedence` is that of the process, where it has taken it."""
+        """On the running loop if none is given; `precedence` is the process's, one of its own if none is given."""
         self._loop = loop or asyncio.get_running_loop()
         self._urgent: _Heap = []
         self._patient: _Heap = []
@@ -77,6 +77,7 @@ class Clock:
         self._closed = False
         self._alarm = alarm(self._loop, self._wake)
         self.precedence = precedence or Precedence()
+        """The process's; it has an effect once it was taken."""
         self.phase = int.from_bytes(os.urandom(2), "big") / 2**16
         """From 0 to 1, another one in every process: what all do at regular intervals, they should not do all at once."""
         self.lateness = Lateness()

@@ -8,7 +8,7 @@ def test_a_transfer_takes_precedence_at_its_receiver_for_its_last_bytes():
 
     async def test():
         async with playing(2) as fleet:
-            node, claims = fleet.nodes[0], fleet.nodes[0].precedence._at_once
+            node, claims = fleet.nodes[0], fleet.clock.precedence._at_once
             size = round(RATE * 0.1 / 8)
             for number, cut in ((1, False), (2, True)):
                 head = transfer(number, 1, 0, size_bits=RATE * 0.1)
