@@ -345,7 +345,8 @@ def fidelity_table(results: Mapping[str, Any]) -> str:
         "",
         f"Transfers against size / rate: {100 * link['p50']:.2f} % off in the median, {100 * link['p99']:.2f} % for the 99th "
         f"percentile. Slots began {1000 * slot['p50']:.1f} ms late in the median, at most {1000 * slot['max']:.1f} ms. Nodes "
-        f"had {' and '.join(found['priorities'])} priority.",
+        f"had {' and '.join(found['priorities'])} priority"
+        + (", and processors were kept from sleeping." if found.get("awake") else "."),
     ]
     return "\n".join(lines)
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 PREFIX = "EDGEBED_"
 
@@ -24,7 +25,9 @@ EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
 DEFAULT_TESTBED = "testbed"
 EMBEDDED = "embedded"
 """The coordination of the controller's own."""
-PASSED_ON = ("TASK_LOG", "ARTEFACTS", "COORDINATION", "LOG_LEVEL")
+Awake = Literal["auto", "on", "off"]
+"""Whether processors are kept from sleeping."""
+PASSED_ON = ("TASK_LOG", "ARTEFACTS", "COORDINATION", "KEEP_AWAKE", "LOG_LEVEL")
 """How the names of those settings begin that `edgebed run` passes on to the services that it starts."""
 
 
@@ -133,6 +136,14 @@ SETTINGS: tuple[Setting, ...] = (
         "file that tells the operator how the pods of experiments look (docs/kubernetes.md)",
         "/etc/edgebed/operator.yaml",
     ),
+    Setting(
+        "KEEP_AWAKE",
+        ("edge-node",),
+        "auto",
+        "whether a run on processes keeps this machine's processors from sleeping: on, off, or auto (on virtual machines); "
+        "for a node that is started alone, whether somebody does (`edgebed awake`), which it says in the report",
+        "on",
+    ),
     Setting("LOG_LEVEL", SERVICES, "warning", "debug, info, warning or error", "info"),
 )
 
@@ -158,6 +169,7 @@ class Settings:
     cache: Path
     spool: Path
     runs: Path
+    keep_awake: Awake
     operator: bool
     operator_settings: Path
     log_level: str
@@ -203,6 +215,7 @@ def read_settings(service: str, environment: Mapping[str, str], hostname: str = 
     if not _TESTBED.match(found.get("TESTBED", DEFAULT_TESTBED)):
         remedy = "give letters, digits and -, at most 63"
         problems.append(f"{PREFIX}TESTBED: {found['TESTBED']!r} is not allowed; {remedy}")
+    awake = _awake(found.get("KEEP_AWAKE", "auto"), problems)
     if problems:
         raise SettingsError("\n".join(problems))
     return Settings(
@@ -223,6 +236,7 @@ def read_settings(service: str, environment: Mapping[str, str], hostname: str = 
         cache=Path(found.get("CACHE", "cache")),
         spool=Path(found.get("SPOOL", "spool")),
         runs=Path(found.get("RUNS", "runs")),
+        keep_awake=awake,
         operator=found.get("OPERATOR", "off") == "on",
         operator_settings=Path(found.get("OPERATOR_SETTINGS", "operator.yaml")),
         log_level=level,
@@ -276,6 +290,14 @@ _ALL = frozenset(PREFIX + setting.name for setting in SETTINGS)
 
 def _is_passed_on(name: str) -> bool:
     return name.removesuffix("_FILE") in _ALL and name.removeprefix(PREFIX).startswith(PASSED_ON)
+
+
+def _awake(value: str, problems: list[str]) -> Awake:
+    match value:
+        case "auto" | "on" | "off":
+            return value
+    problems.append(f"{PREFIX}KEEP_AWAKE: {value!r} is not allowed; give auto, on or off")
+    return "auto"
 
 
 def _port(value: str | None, default: int, problems: list[str]) -> int:

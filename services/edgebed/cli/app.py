@@ -342,6 +342,32 @@ def serve(service: Annotated[ServiceName, typer.Argument(help="which service")])
 
 
 @app.command()
+def awake() -> None:
+    """Keep this machine's processors from sleeping, for nodes that are started by hand or as pods; Ctrl-C ends it.
+
+    A run on processes does it by itself where the machine is virtual (EDGEBED_KEEP_AWAKE, see docs/settings.md).
+
+    edgebed awake
+    """
+    with guarded():
+        import signal
+        import threading
+
+        from edgebed.emulation.awake import kept_awake, processors
+        from edgebed.experiment.errors import EnvironmentFault
+
+        over = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: over.set())
+        which = processors()
+        if not which:
+            raise EnvironmentFault("this system cannot keep processors awake; Linux can")
+        with kept_awake(which):
+            print(f"{len(which)} processors are kept awake; Ctrl-C ends it", flush=True)
+            over.wait()
+
+
+@app.command()
 def configuration(
     key: Annotated[
         str | None, typer.Argument(help="controller, edge-node, task-generator, trainer or policies")

@@ -114,6 +114,7 @@ def result_of(
         "probeLatencyP50Seconds": sum(medians) / len(medians) if medians else None,
         "nodes": {str(node): {name: found[name] for name in _KEPT if name in found} for node, found in stats.items()},
         "priorities": sorted({str(found.get("priority", "usual")) for found in stats.values()}),
+        "awake": all(found.get("awake", False) for found in stats.values()),
         "lostTasks": list(lost_tasks),
         "lostNodes": {str(node): reason for node, reason in lost_nodes.items()},
     }

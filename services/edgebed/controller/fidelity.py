@@ -44,6 +44,7 @@ def fidelity(
             "latencyP50Seconds": float(np.mean(medians)) if medians else None,
         },
         "priorities": sorted({name for result in results for name in result["priorities"]}),
+        "awake": all(result.get("awake", False) for result in results),  # older episodes do not say
         "lost": int((~kept).sum()),
     }
 

@@ -52,7 +52,7 @@ async def serve(
     tuning = InUse(EdgeNodeSettings)
     member = Member(settings, "edge-node", settings.node, [tuning, InUse(Policies)], metadata={"node": settings.node})
     node = EdgeNode(clock, ready.payload, token=settings.token, spool=settings.spool, settings=tuning)
-    node.priority = clock.precedence.take()
+    node.priority, node.awake = clock.precedence.take(), settings.keep_awake == "on"
     ready.seat.taken, ready.seat.artefacts = node, ready.seat.calls.of_artefacts(open_artefacts(settings.artefacts))
     ready.seat.state = member.state
     where = sock or (settings.host, settings.port)

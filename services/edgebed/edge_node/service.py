@@ -56,6 +56,8 @@ class EdgeNode:
         self._settings = settings or InUse(EdgeNodeSettings)
         self.priority = "usual"
         """With which the process runs (`emulation.priority`)."""
+        self.awake = False
+        """Whether somebody keeps its machine's processors awake (`emulation.awake`), as far as it was told."""
         self.configuration: Configuration | None = None
         self.context: PolicyContext | None = None
         self.scheduler: Scheduler | None = None
@@ -198,6 +200,7 @@ class EdgeNode:
             "unconfirmed": episode.unconfirmed,
             "fault": self.fault,
             "priority": self.priority,
+            "awake": self.awake,
             **self.measured.summary(),
         }
 

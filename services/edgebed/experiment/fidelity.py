@@ -60,7 +60,8 @@ def summarise(units: Sequence[Mapping[str, Any]], *, slot_s: float) -> dict[str,
 
     A unit is what `compare` gives with, beside it: `method`, `successRate` and `simulatedSuccessRate` (the same policy on
     the same luck in the simulator), `slotLatenessSeconds` (of every slot), `probes` (count, bytes, latencyP50Seconds),
-    `priorities` (with which nodes ran) and `lost` (tasks whose node went away).
+    `priorities` (with which nodes ran), `awake` (whether their processors were kept from sleeping) and `lost` (tasks whose node
+    went away).
     """
     tasks = sum(unit["tasks"] for unit in units)
     lateness = _joined(units, "slotLatenessSeconds")
@@ -93,6 +94,7 @@ def summarise(units: Sequence[Mapping[str, Any]], *, slot_s: float) -> dict[str,
         "worstSlotLatenessSeconds": worst,
         "reliable": late == 0,
         "priorities": sorted({name for unit in units for name in unit["priorities"]}),
+        "awake": all(unit.get("awake", False) for unit in units),  # older runs do not say
         "links": [link for unit in units for link in unit["links"]],
         "methods": methods,
     }

@@ -179,6 +179,7 @@ def _fidelity(results: Results) -> str:
         "The simulator's figure is of the same policy on the same tasks with the same luck. Same status: the simulator is "
         "given the decisions that were taken here. Latency: median time from a question to its answer. Nodes ran with "
         f"{' and '.join(found['priorities'])} priority; real-time scheduling, where permitted, keeps them punctual."
+        + (" Processors were kept from sleeping." if found.get("awake") else "")
     )
     return (
         f"<section><h2>Measured against configured</h2><p>{_text(sentence(found))}.</p>"

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edgebed.emulation.awake import processors, to_keep_awake, virtual
 from edgebed.experiment.errors import EdgebedError, EnvironmentFault
-from edgebed.settings import EMBEDDED, Settings, read_settings
+from edgebed.settings import EMBEDDED, Awake, Settings, read_settings
 from edgebed.stores.artefacts import open_artefacts
 from edgebed.stores.coordination import open_coordinator
 from edgebed.stores.task_log import TaskLogStore
@@ -41,6 +42,7 @@ def examine(given: Mapping[str, str]) -> Iterator[Finding]:
     """Looks at the stores, at the same time, and at the machine. Raises SettingsError for settings that are wrong."""
     yield from examine_stores(given)
     yield _precedence()
+    yield _awake(read_settings("edge-node", given).keep_awake)
     yield _cores()
     yield _ffmpeg()
 
@@ -112,6 +114,16 @@ def _precedence() -> Finding:
     remedy = "run as root, give CAP_SYS_NICE, or raise RLIMIT_RTPRIO; else keep the machine idle"
     what = "only with a better nice value" if got == "nice" else "not at all"
     return Finding("precedence", "poor", f"nodes go before other processes {what}, so links are less exact; {remedy}")
+
+
+def _awake(choice: Awake) -> Finding:
+    kept = to_keep_awake(choice)
+    if kept:
+        return Finding("awake", "well", "processors are kept from sleeping while a run lasts (EDGEBED_KEEP_AWAKE)")
+    if not virtual():
+        return Finding("awake", "well", "no virtual machine: processors wake up in time by themselves")
+    remedy = "set EDGEBED_KEEP_AWAKE to auto" if processors() else "only Linux can keep them awake"
+    return Finding("awake", "poor", f"on a virtual machine sleeping processors wake up late; {remedy}")
 
 
 def _cores() -> Finding:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -40,10 +40,16 @@ class Service:
 class Family:
     """The services of one run."""
 
-    def __init__(self, folder: Path, *, ended: Callable[[str, int], None] | None = None) -> None:
-        """What services print goes to `folder/services.log`; `ended(name, status)` is called from another thread."""
+    def __init__(
+        self, folder: Path, *, awake: Sequence[int] = (), ended: Callable[[str, int], None] | None = None
+    ) -> None:
+        """What services print goes to `folder/services.log`; `ended(name, status)` is called from another thread.
+
+        `awake`: the processors that do not sleep while the family lives (`emulation.awake`).
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self.log_path = folder / "services.log"
+        self._awake = list(awake)
         self._ended = ended
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
         self._running: dict[str, Service] = {}
@@ -68,6 +74,8 @@ class Family:
         self._listener = threading.Thread(target=self._listen, daemon=True, name="family")
         self._listener.start()
         self._answer("ready", None)
+        if self._awake:
+            self._send({"awake": self._awake})
         return self
 
     def __exit__(

@@ -9,6 +9,7 @@ driven from here.
 """
 
 import asyncio
+import os
 import tempfile
 import threading
 from abc import ABC, abstractmethod
@@ -26,9 +27,11 @@ from edgebed.controller.directory import Directory
 from edgebed.controller.ingest import Ingest, ingest_routes
 from edgebed.controller.remote import Caller
 from edgebed.controller.testbed import Testbed
+from edgebed.emulation.awake import to_keep_awake
 from edgebed.experiment.inputs import Tasks
 from edgebed.processes.family import Family
 from edgebed.runner.setting import Setting
+from edgebed.settings import read_settings, settings_of_run
 from edgebed.stores.artefacts import LocalArtefacts
 from edgebed.stores.coordination import EmbeddedCoordinator
 from edgebed.stores.log_writer import LogWriter
@@ -136,7 +139,8 @@ class ProcessStand(Stand):
 
     def services(self, stack: ExitStack) -> tuple[Sequence[str], str]:
         """Starts them."""
-        self.family = stack.enter_context(Family(self._folder))
+        awake = to_keep_awake(read_settings("edge-node", settings_of_run(os.environ)).keep_awake)
+        self.family = stack.enter_context(Family(self._folder, awake=awake))
         environment = {
             "EDGEBED_SPOOL": str(self._folder / "spool"),
             "EDGEBED_ARTEFACTS": f"file:{self._folder / 'artefacts'}",

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from edgebed.emulation.applications import check_profiles, find_application
+from edgebed.emulation.awake import to_keep_awake
 from edgebed.experiment.errors import EnvironmentFault, Problem, UserError
 from edgebed.experiment.folder import RunFolder, open_run_folder
 from edgebed.experiment.inputs import read_inputs
@@ -28,7 +29,7 @@ from edgebed.experiment.validation import check_backend
 from edgebed.processes.doctor import check_stores
 from edgebed.processes.family import Family
 from edgebed.runner.units import VERSIONS
-from edgebed.settings import EMBEDDED, reads
+from edgebed.settings import EMBEDDED, read_settings, reads
 
 POLL_S = 0.5
 RESTARTS = 3
@@ -59,8 +60,10 @@ def run_on_processes(
         return read_results(output)
     home = folder.path.resolve()
     place = home / "testbed"
-    with Family(place) as family:
-        services = _Services(family, folder, place, settings or {})
+    awake = to_keep_awake(read_settings("edge-node", settings or {}).keep_awake)
+    with Family(place, awake=awake) as family:
+        told = {**(settings or {}), "EDGEBED_KEEP_AWAKE": "on" if awake else "off"}
+        services = _Services(family, folder, place, told)
         services.start(port)
         services.watch(show)
     return read_results(output)

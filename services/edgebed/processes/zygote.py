@@ -3,9 +3,9 @@
     python -m edgebed.processes.zygote          (started by `family.Family`; commands on standard input)
 
 Commands and answers are JSON lines. `{"start": name, "service": ..., "environment": {...}, "port": 0}` binds a listening
-socket, forks, and is answered with `{"started": name, "pid": ..., "address": ...}`, or with `{"refused": name, "reason": ...}`.
-A child that ended is told as `{"ended": name, "status": ...}`. A name that is started again gets the socket that it had, so
-that requests wait for it meanwhile.
+socket, forks, and is answered with `{"started": name, "pid": ..., "address": ...}`, or with `{"refused": name, "reason":
+...}`. `{"awake": [0, 1]}` keeps these processors awake from now on. A child that ended is told as `{"ended": name, "status":
+...}`. A name that is started again gets the socket that it had, so that requests wait for it meanwhile.
 
 Nobody survives: when standard input ends, because the parent closed it or was killed, the zygote kills every child with
 its process group; when the zygote is killed, the kernel ends its children (PR_SET_PDEATHSIG), and a pipe whose other end
@@ -23,6 +23,8 @@ import sys
 import threading
 from typing import Any, NoReturn
 
+from edgebed.emulation.awake import keep_awake
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -37,6 +39,7 @@ class Zygote:
 
         self._run_service = run_service
         self._children: dict[int, str] = {}
+        self._idlers: set[int] = set()
         self._sockets: dict[str, socket.socket] = {}
         self._prepared = prepare()
         self._lifeline, self._held = os.pipe()
@@ -68,7 +71,7 @@ class Zygote:
 
     def kill_all(self) -> None:
         """Every child, with what it started."""
-        for pid in self._children:
+        for pid in (*self._children, *self._idlers):
             for kill in (os.killpg, os.kill):  # its group does not exist before it has made it
                 try:
                     kill(pid, signal.SIGKILL)
@@ -78,6 +81,9 @@ class Zygote:
     def _obey(self, command: dict[str, Any]) -> None:
         if "start" in command:
             self._start(command["start"], command["service"], command["environment"], command.get("port", 0))
+        elif "awake" in command:
+            for processor in command["awake"]:
+                self._keep_awake(processor)
         elif "signal" in command:
             for pid, name in self._children.items():
                 if name == command["signal"]:
@@ -105,6 +111,18 @@ class Zygote:
             self._child(name, service, {**environment, "EDGEBED_ADVERTISE": address}, sock, parent)
         self._children[pid] = name
         self._say({"started": name, "pid": pid, "address": address})
+
+    def _keep_awake(self, processor: int) -> None:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                signal.set_wakeup_fd(-1)
+                os.close(self._held)
+                keep_awake(processor, parent)
+            finally:
+                os._exit(0)
+        self._idlers.add(pid)
 
     def _child(
         self, name: str, service: str, environment: dict[str, str], sock: socket.socket, parent: int
@@ -140,10 +158,11 @@ class Zygote:
             os._exit(status)
 
     def _reap(self) -> None:
-        while self._children:
+        while self._children or self._idlers:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
+            self._idlers.discard(pid)
             name = self._children.pop(pid, None)
             if name is not None:
                 self._say({"ended": name, "pid": pid, "status": os.waitstatus_to_exitcode(status)})

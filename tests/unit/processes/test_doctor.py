@@ -18,7 +18,7 @@ def nobody():
 
 def test_what_is_embedded_is_well():
     found = {finding.what: finding for finding in examine({})}
-    assert set(found) == {"task log", "artefacts", "coordination", "precedence", "cores", "ffmpeg"}
+    assert set(found) == {"task log", "artefacts", "coordination", "precedence", "awake", "cores", "ffmpeg"}
     assert {found[what].verdict for what in ("task log", "artefacts", "coordination")} == {"well"}
 
 

@@ -17,13 +17,15 @@ from edgebed.processes.family import Family
 
 PARENT = """
 import sys, time
+import psutil
 from pathlib import Path
 from edgebed.processes.family import Family
 folder = Path(sys.argv[1])
 environment = {"EDGEBED_SPOOL": str(folder / "spool"), "EDGEBED_ARTEFACTS": f"file:{folder / 'artefacts'}"}
-with Family(folder) as family:
+with Family(folder, awake=[0]) as family:
     pids = [family.start(f"node-{k}", "edge-node", environment).pid for k in range(3)]
     pids.append(family.start("generator", "task-generator", {}).pid)
+    pids += [one.pid for one in psutil.Process(family._process.pid).children() if one.pid not in pids]
     print(family._process.pid, *pids, flush=True)
     time.sleep(60)
 """
@@ -45,7 +47,7 @@ def gone_within(pids: list[int], seconds: float) -> bool:
 
 @pytest.fixture
 def parent(tmp_path):
-    """A process with a family, and the pids of zygote and services."""
+    """A process with a family, and the pids of zygote, services and idler."""
     process = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(tmp_path)],
         stdout=subprocess.PIPE,
@@ -55,7 +57,7 @@ def parent(tmp_path):
     )
     assert process.stdout is not None
     pids = [int(word) for word in process.stdout.readline().split()]
-    assert len(pids) == 5
+    assert len(pids) == 6, "zygote, three nodes, a generator, and who keeps a processor awake"
     yield process, pids
     process.kill()
     process.wait()
