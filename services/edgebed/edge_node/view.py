@@ -49,6 +49,16 @@ class NodeSurroundings:
         self.beta: list[float] = (network.link_failure_rate[core.index] * scale).tolist()
         self.receiving: list[int] = [0] * n
         """Tasks that wait at each other node for its link to this one, as last heard."""
+        self.of_views = {
+            "_around": self,
+            "network": network,
+            "rules": self.rules,
+            "slot_s": slot_s,
+            "source": self.source,
+            "decision_key": self.decision_key,
+            "everyone": self.everyone,
+        }
+        """What all views have alike."""
 
 
 class NodeView(View):
@@ -59,18 +69,9 @@ class NodeView(View):
     _now_s: float
 
     def __init__(self, around: NodeSurroundings, task: Task, now_s: float) -> None:
-        vars(self).update(
-            _around=around,
-            _now_s=now_s,
-            _task=task,
-            network=around.network,
-            rules=around.rules,
-            slot=task.slot,
-            slot_s=around.slot_s,
-            source=around.source,
-            decision_key=around.decision_key,
-            everyone=around.everyone,
-        )
+        own = vars(self)
+        own.update(around.of_views)
+        own["_task"], own["_now_s"], own["slot"] = task, now_s, task.slot
 
     @once
     def size_bits(self) -> Floats:

@@ -38,8 +38,10 @@ Layer = tuple[Array, Array]
 
 FORMAT = "edgebed-candidate-actor/v1"
 
+_ROWS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 9, 10, 11]
+"""Columns of DYNAMIC in a lone scorer's order: what is the same for all candidates side by side."""
 _NONE = np.array(0.0)  # Python's numbers, and numpy's own scalars, would be converted at every call
-_CHUNK = 4096  # candidates per pass: activations of 4096 x 48 floats stay in the second-level cache
+_CHUNK = 4096  # candidates per pass: activations of 4096 x 64 floats stay in the second-level cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,21 +160,24 @@ class LoneScorer:
     """The actor at one node, for one task at a time: the numbers of `CandidateObservation.dynamic` in buffers of its own.
 
     A call of numpy costs as much as the arithmetic of one quantity, so there are few: candidates are columns; what is
-    linear in the task is one product; the numbers are not scaled, the weights are; slack is negative, so that one limit from
-    above serves all; an input that is always 1 makes the second bias a part of its matrix. Single numbers are written through
-    views of the memory, in a tenth of numpy's time. Not safe to share between threads.
+    linear in the task is one product; the numbers are not scaled, the weights are; slack is negative, so that one limit
+    from above serves all; biases are limits from below. Single numbers are written through views of the memory, in a tenth
+    of numpy's time. Not safe to share between threads.
     """
 
     def __init__(self, weights: CandidateWeights, observation: CandidateObservation, source: int) -> None:
         (w0, b0), (w1, b1), (w2, _) = weights.layers  # the last bias is the same for all
-        static, n, hidden = weights.observation.static_size, observation.nodes, w1.shape[0]
+        static, n, hidden = weights.observation.static_size, observation.nodes, w1.shape
         self.source, self._observation, self._n = source, observation, n
-        self._bias = np.ascontiguousarray((observation.static(source) @ w0[:static] + b0).T)
         self._scale = DYNAMIC_SCALE.copy()
         self._scale[[3, 11]] *= -1.0  # lateness is seen, and slack is meant
-        self._w0 = np.ascontiguousarray((w0[static:] * self._scale[:, None]).T)
-        self._w1 = np.ascontiguousarray(np.concatenate([w1, b1[None]]).T)
-        self._w2 = w2[:, 0].copy()
+        self._w0 = np.ascontiguousarray((w0[static:] * self._scale[:, None])[_ROWS].T)
+        self._w1, self._w2 = np.ascontiguousarray(w1.T), w2[:, 0].copy()
+        # The biases of both layers and of the score, per candidate: max(a + b, 0) = max(a, -b) + b, and the last term waits.
+        first = (observation.static(source) @ w0[:static] + b0).T
+        second = self._w1 @ first + b1[:, None]
+        self._floor1, self._floor2 = np.ascontiguousarray(-first), np.ascontiguousarray(-second)
+        self._score = self._w2 @ second
         self._far = np.repeat(FAR / DYNAMIC_SCALE[:5, None].astype(np.float64), n, axis=1)
         self._cut = np.empty((5, n))
         rate, capacity, alpha, beta = observation.of_source(source)
@@ -189,16 +194,14 @@ class LoneScorer:
         self._quantities = np.empty((5, n))
         self._flat, self._sending, self._late = self._quantities.reshape(-1), self._quantities[2], self._quantities[3]
         self._x = np.zeros((weights.observation.dynamic_size, n), dtype=np.float32)
-        self._first, self._bits, self._all, self._told = self._x[:5], self._x[5], self._x[6:9], self._x[9:12]
+        self._first, self._bits, self._all, self._told = self._x[:5], self._x[5], self._x[6:10], self._x[10:]
         self._answered = False  # whether seconds of others are in `_told`
-        self._share_in_time, self._of_all = self._x[12], np.empty((3, 1), dtype=np.float32)
+        self._of_all = np.empty((4, 1), dtype=np.float32)
         self._in_time = np.empty(n, dtype=np.bool_)
         self._pack, self._sending_bytes = Struct(f"{n}d").pack_into, self._sending.data.cast("B")
         self._task_cell, self._late_cell = (a.data.cast("B").cast("d") for a in (self._task, self._late))
         self._cell, self._of_all_cell = (a.data.cast("B").cast("f") for a in (self._x, self._of_all))
-        self._h1, self._h2 = np.ones((hidden + 1, n), dtype=np.float32), np.empty((hidden, n), dtype=np.float32)
-        self._a1 = self._h1[:hidden]
-        self._zeros = np.zeros((hidden, n), dtype=np.float32)  # twice as fast as one zero for all
+        self._h1, self._h2 = (np.empty((size, n), dtype=np.float32) for size in hidden)
         self._scored, self._chance = np.empty((2, n), dtype=np.float32)
 
     def decide(
@@ -236,7 +239,7 @@ class LoneScorer:
     @property
     def seen(self) -> Array:
         """(N, D) what it saw last, as `CandidateObservation.dynamic` has it: for tests."""
-        return self._x.T * self._scale
+        return self._x[np.argsort(_ROWS)].T * self._scale
 
     def _see(
         self,
@@ -269,29 +272,29 @@ class LoneScorer:
         of_all[0] = available.tolist().count(True) / n
         of_all[1] = min(size / observation.mean_size_bits, FAR)
         of_all[2] = min(cycles / observation.mean_cycles, FAR)
+        of_all[3] = in_time.tolist().count(True) / n
         self._all[:] = self._of_all
-        cell[9 * n + i], cell[10 * n + i], cell[11 * n + i] = 1.0, min(own, FAR), min(own_late, FAR)
-        self._share_in_time.fill(in_time.tolist().count(True) / n)
+        cell[10 * n + i], cell[11 * n + i], cell[12 * n + i] = 1.0, min(own, FAR), min(own_late, FAR)
 
     def _tell(self, nodes: slice | NDArray[np.int64], backlog_s: NDArray[np.float64], d: float) -> None:
         """Fills in the seconds of work of some nodes."""
-        x, (transmission, execution, sending, _, _) = self._x, self._quantities
+        told, (transmission, execution, sending, _, _) = self._told, self._quantities
         backlog = backlog_s[nodes] / d
         finish = np.maximum(transmission[nodes] + sending[nodes], backlog) + execution[nodes]
         self._answered = True
-        x[9, nodes] = 1.0
-        x[10, nodes] = np.minimum(backlog, FAR)
-        x[11, nodes] = np.minimum(finish - 1.0, FAR)
+        told[0, nodes] = 1.0
+        told[1, nodes] = np.minimum(backlog, FAR)
+        told[2, nodes] = np.minimum(finish - 1.0, FAR)
 
     def _scores(self) -> Array:
         """(N,) scores of the present observation, in a buffer of its own."""
-        a1, h2, zeros, scores = self._a1, self._h2, self._zeros, self._scored
-        self._w0.dot(self._x, out=a1)
-        np.add(a1, self._bias, out=a1)
-        np.maximum(a1, zeros, out=a1)
-        self._w1.dot(self._h1, out=h2)
-        np.maximum(h2, zeros, out=h2)
+        h1, h2, scores = self._h1, self._h2, self._scored
+        self._w0.dot(self._x, out=h1)
+        np.maximum(h1, self._floor1, out=h1)
+        self._w1.dot(h1, out=h2)
+        np.maximum(h2, self._floor2, out=h2)
         self._w2.dot(h2, out=scores)
+        np.add(scores, self._score, out=scores)
         return scores
 
 

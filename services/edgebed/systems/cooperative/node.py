@@ -248,8 +248,9 @@ class NodeCore:
             task = link.serving
             if task is not None:  # else nothing waits
                 total = task.sent_s + task.transmission_s - now
-                for task in link.waiting:
-                    total += task.transmission_s
+                if link.waiting:
+                    for task in link.waiting:
+                        total += task.transmission_s
                 found[j] = total
         return found
 

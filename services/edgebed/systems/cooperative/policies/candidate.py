@@ -69,7 +69,7 @@ class CandidateActor(Policy):
             answers.backlog_s[0],
             uniform if self.sample else None,
         )
-        return np.array([node]), np.array([chance if self.sample else 1.0])
+        return view.everyone[0, node : node + 1], np.array([chance if self.sample else 1.0])
 
     def probability(self, view: View, answers: Answers | None, destination: Integers) -> Floats:
         """(rows,) the masked softmax at the destination; when greedy, 1 where `decide` goes there."""
