@@ -141,8 +141,9 @@ class NodeView(View):
     def alone(self) -> tuple[tuple[float, float, float], Sequence[float], float]:
         """As in `View`, without arrays."""
         task, around = self._task, self._around
-        [uniform] = _uniforms(around.key, task.slot, around.core.index, 1)
-        return (task.size_bits, task.cycles, task.deadline_s), around.core.sending_backlogs_s(self._now_s), uniform
+        core = around.core
+        uniform = _uniform(_row(around.key, task.slot, core.index), 1)
+        return (task.size_bits, task.cycles, task.deadline_s), core.sending_backlogs_s(self._now_s), uniform
 
     def uniforms(self, draws: int) -> Floats:
         """(1, draws) as in `View`."""
@@ -159,7 +160,15 @@ def _mix(z: int) -> int:
     return z ^ (z >> 31)
 
 
+def _row(key: int, slot: int, node: int) -> int:
+    return _mix((key + _GAMMA * (slot * (1 << 20) + node + 1)) & _MASK)
+
+
+def _uniform(row: int, draw: int) -> float:
+    return (_mix((row + draw * _GAMMA) & _MASK) >> 11) * 2.0**-53
+
+
 def _uniforms(key: int, slot: int, node: int, draws: int) -> Sequence[float]:
     """What `randomness.decision_uniforms` draws for one row, in plain integers: a tenth of the time of arrays of one."""
-    row = _mix((key + _GAMMA * (slot * (1 << 20) + node + 1)) & _MASK)
-    return [(_mix((row + k * _GAMMA) & _MASK) >> 11) * 2.0**-53 for k in range(1, draws + 1)]
+    row = _row(key, slot, node)
+    return [_uniform(row, k) for k in range(1, draws + 1)]

@@ -172,14 +172,13 @@ class LoneScorer:
         self._scale = DYNAMIC_SCALE.copy()
         self._scale[[3, 11]] *= -1.0  # lateness is seen, and slack is meant
         self._w0 = np.ascontiguousarray((w0[static:] * self._scale[:, None])[_ROWS].T)
-        self._w1, self._w2 = np.ascontiguousarray(w1.T), w2[:, 0].copy()
-        # The biases of both layers and of the score, per candidate: max(a + b, 0) = max(a, -b) + b, and the last term waits.
+        self._w1, self._w2 = np.ascontiguousarray(w1.T), np.append(w2[:, 0], np.float32(1.0))
+        # The biases of both layers and of the score, per candidate: max(a + b, 0) = max(a, -b) + b, and the last term goes on
+        # to the next product. What arrives at the score is one more row of the second layer, with weight 1.
         first = (observation.static(source) @ w0[:static] + b0).T
         second = self._w1 @ first + b1[:, None]
         self._floor1, self._floor2 = np.ascontiguousarray(-first), np.ascontiguousarray(-second)
-        self._score = self._w2 @ second
-        self._far = np.repeat(FAR / DYNAMIC_SCALE[:5, None].astype(np.float64), n, axis=1)
-        self._cut = np.empty((5, n))
+        self._far = np.repeat(FAR / DYNAMIC_SCALE[:5, None], n, axis=1)
         rate, capacity, alpha, beta = observation.of_source(source)
         self._capacity_hz = float(capacity[source])
         # The first five columns of DYNAMIC, but the sending backlog, from size / d, cycles / d, size, cycles and 1.
@@ -201,7 +200,8 @@ class LoneScorer:
         self._pack, self._sending_bytes = Struct(f"{n}d").pack_into, self._sending.data.cast("B")
         self._task_cell, self._late_cell = (a.data.cast("B").cast("d") for a in (self._task, self._late))
         self._cell, self._of_all_cell = (a.data.cast("B").cast("f") for a in (self._x, self._of_all))
-        self._h1, self._h2 = (np.empty((size, n), dtype=np.float32) for size in hidden)
+        self._h1, self._with_bias = (np.empty((size, n), dtype=np.float32) for size in (hidden[0], hidden[1] + 1))
+        self._h2, self._with_bias[-1] = self._with_bias[:-1], w2[:, 0] @ second
         self._scored, self._chance = np.empty((2, n), dtype=np.float32)
 
     def decide(
@@ -261,20 +261,23 @@ class LoneScorer:
         self._pack(self._sending_bytes, 0, *sending_backlog_s)
         np.divide(sending, d, out=sending)
         np.add(late, sending, out=late)
-        own = max(own_backlog_s / d, 0.0)
+        own = own_backlog_s / d if own_backlog_s > 0.0 else 0.0
         own_late = own + cycles / d / self._capacity_hz - 1.0
         self._late_cell[i] = own_late
-        np.minimum(self._quantities, self._far, out=self._cut)
-        self._first[:] = self._cut
-        np.less_equal(late, _NONE, out=in_time)
-        np.logical_and(in_time, available, out=in_time)
+        first = self._first
+        first[:] = self._quantities
+        np.minimum(first, self._far, out=first)
         self._bits[:] = available
-        of_all[0] = available.tolist().count(True) / n
-        of_all[1] = min(size / observation.mean_size_bits, FAR)
-        of_all[2] = min(cycles / observation.mean_cycles, FAR)
-        of_all[3] = in_time.tolist().count(True) / n
+        np.less_equal(late, _NONE, out=in_time)
+        free = available.tolist().count(True)
+        if free < n:
+            np.logical_and(in_time, available, out=in_time)
+        size, cycles = size / observation.mean_size_bits, cycles / observation.mean_cycles
+        of_all[0], of_all[3] = free / n, in_time.tolist().count(True) / n
+        of_all[1], of_all[2] = size if size < FAR else FAR, cycles if cycles < FAR else FAR
         self._all[:] = self._of_all
-        cell[10 * n + i], cell[11 * n + i], cell[12 * n + i] = 1.0, min(own, FAR), min(own_late, FAR)
+        cell[10 * n + i] = 1.0
+        cell[11 * n + i], cell[12 * n + i] = own if own < FAR else FAR, own_late if own_late < FAR else FAR
 
     def _tell(self, nodes: slice | NDArray[np.int64], backlog_s: NDArray[np.float64], d: float) -> None:
         """Fills in the seconds of work of some nodes."""
@@ -293,8 +296,7 @@ class LoneScorer:
         np.maximum(h1, self._floor1, out=h1)
         self._w1.dot(h1, out=h2)
         np.maximum(h2, self._floor2, out=h2)
-        self._w2.dot(h2, out=scores)
-        np.add(scores, self._score, out=scores)
+        self._w2.dot(self._with_bias, out=scores)
         return scores
 
 
