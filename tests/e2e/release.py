@@ -99,7 +99,8 @@ class Release:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.kubectl("delete", "namespace", self.namespace, "--wait=false")
+        # What comes next may measure: it is not to have these pods beside it.
+        self.kubectl("delete", "namespace", self.namespace, "--timeout=120s")
 
     def upgrade(self, **values: Any) -> None:
         """Installs the release, or changes it."""

@@ -150,12 +150,12 @@ def test_a_simulation_runs_in_the_cluster(release):
 
 def test_a_node_whose_pod_is_deleted_comes_back_and_the_run_goes_on(release):
     """With onNodeLoss: continue. Its new pod has another address; it plays again, and the others send to it."""
-    release.apply(experiment("losing", onNodeLoss="continue", evaluation={"episodes": 14}))
+    release.apply(experiment("losing", onNodeLoss="continue", evaluation={"episodes": 24}))
     release.until(lambda: release.status("losing").get("episodes", {}).get("played", 0) >= 2, what="it plays")
     before = {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in release.pods("losing")}
     release.kill("losing-node-1")
     status = release.ended("losing")
-    episodes = each_once(release, "losing", 14)
+    episodes = each_once(release, "losing", 24)
     found = found_by_controller(release, "losing")
     print(f"{found['lostTasks']} tasks were lost in {len(episodes)} episodes")
     assert found["lostTasks"] > 0

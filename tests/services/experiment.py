@@ -166,7 +166,7 @@ class Command:
 
     def service(self, name: str) -> int:
         """Pid of a service, from its listening address in the controller's registry or by order of start."""
-        order = [child for child in self.family() if child.ppid() != self.process.pid]
+        order = [child for child in self.family() if child.ppid() != self.process.pid and not _idler(child.pid)]
         order.sort(key=lambda child: child.pid)
         names = ["controller", "node-000", "node-001", "node-002", "task-generator", "trainer"]
         return dict(zip(names, [child.pid for child in order], strict=False))[name]
@@ -175,6 +175,11 @@ class Command:
         """Of results.json."""
         found: dict[str, Any] = json.loads((self.output / "results.json").read_text())
         return found
+
+
+def _idler(pid: int) -> bool:
+    """Whether a process only keeps a processor awake."""
+    return hasattr(os, "SCHED_IDLE") and os.sched_getscheduler(pid) == os.SCHED_IDLE
 
 
 def answers(address: str) -> None:

@@ -52,7 +52,8 @@ class Heartbeat:
         self._told = told
         self.fault: str | None = "the controller has not answered yet"
         """Why the controller does not hear this service; None when it does."""
-        self._peer = Peer(controller, token=token, limit=1)
+        # Time enough to ask for a name, or for a connection, once more where the first packet got lost.
+        self._peer = Peer(controller, token=token, limit=1, connect_timeout_s=HOLD_S + ANSWER_S)
         self._task = asyncio.get_running_loop().create_task(self._beat(), name="heartbeat")
 
     async def stop(self) -> None:
