@@ -14,7 +14,7 @@ _ASKED = {
     "rda": "the backlog of one node",
     "ratc": "the backlogs of two nodes",
     "price-mask": "one bit of everyone",
-    "least-completion": "all backlogs",
+    "least-completion": "nothing: in the simulator it sees all backlogs",
 }
 
 
