@@ -10,7 +10,7 @@ from scripts.generalist.cases import CASES, EPISODES, NETWORKS, REFERENCE_EPISOD
 from scripts.generalist.measure import Decider, measure
 from scripts.generalist.models import ROOT, SEEDS, SHIPPED, document
 from scripts.generalist.pictures import asks_of, by_messages, by_size, name_of
-from scripts.generalist.prose import PAGE
+from scripts.generalist.prose import PAGE, TUNED
 
 Work = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], list[Any]]
 
@@ -51,6 +51,7 @@ def write_page(work: Work) -> None:
         elsewhere=elsewhere_table(),
         information=information_table(),
         ablations=ablation_table(),
+        tuned=TUNED,
     )
     (ROOT / "docs" / "generalist.md").write_text(text)
 
