@@ -92,7 +92,7 @@ class Release:
             began = time.monotonic()
             self.upgrade()
             self.installed_s = time.monotonic() - began
-        except BaseException:
+        except BaseException:  # Ctrl-C as well: nobody else would take the namespace away
             print(self.troubles())
             self.__exit__()
             raise
@@ -100,7 +100,7 @@ class Release:
 
     def __exit__(self, *_: object) -> None:
         # What comes next may measure: it is not to have these pods beside it.
-        self.kubectl("delete", "namespace", self.namespace, "--timeout=120s")
+        self.kubectl("delete", "namespace", self.namespace, "--timeout=90s")
 
     def upgrade(self, **values: Any) -> None:
         """Installs the release, or changes it."""

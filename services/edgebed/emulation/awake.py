@@ -13,9 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal
 
-Choice = Literal["auto", "on", "off"]
+from edgebed.settings import Awake
 
 _CPUINFO = Path("/proc/cpuinfo")
 _TURNS = 100_000
@@ -35,7 +34,7 @@ def processors() -> list[int]:
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "SCHED_IDLE") else []
 
 
-def to_keep_awake(choice: Choice) -> list[int]:
+def to_keep_awake(choice: Awake) -> list[int]:
     """Which processors to keep awake: all or none; `auto` means those of a virtual machine."""
     return processors() if choice == "on" or (choice == "auto" and virtual()) else []
 
