@@ -142,7 +142,7 @@ class Release:
         """Its status once it has succeeded; fails at once where it has failed."""
         self.until(lambda: self.status(name).get("phase") in ("Succeeded", "Failed"), limit_s, f"{name} has ended")
         status = self.status(name)
-        assert status["phase"] == "Succeeded", status
+        assert status["phase"] == "Succeeded", f"{status}\n{self.troubles()}"
         return status
 
     def failed(self, name: str, limit_s: float = 2 * LIMIT_S) -> dict[str, Any]:
@@ -221,10 +221,13 @@ class Release:
         parts = [
             self.kubectl("get", "pods,exp,pvc", "-o", "wide").out,
             self.kubectl("get", "events", "--sort-by=.lastTimestamp").out[-3000:],
-            self.kubectl("logs", f"deployment/{CONTROLLER}", "--tail=40").out,
+            self.kubectl("logs", f"deployment/{CONTROLLER}", "--tail=40", "--timestamps").out,
+            self.kubectl("logs", "-l", "edgebed.dev/experiment", "--tail=20", *_EACH).out,
         ]
         return "\n".join(parts)
 
+
+_EACH = ("--all-containers", "--prefix", "--timestamps", "--ignore-errors", "--max-log-requests=40")
 
 _EPISODES = """
 import json, os

@@ -52,6 +52,7 @@ class Heartbeat:
         self._told = told
         self.fault: str | None = "the controller has not answered yet"
         """Why the controller does not hear this service; None when it does."""
+        self._missed = False
         # Time enough to ask for a name, or for a connection, once more where the first packet got lost.
         self._peer = Peer(controller, token=token, limit=1, connect_timeout_s=HOLD_S + ANSWER_S)
         self._task = asyncio.get_running_loop().create_task(self._beat(), name="heartbeat")
@@ -65,21 +66,26 @@ class Heartbeat:
 
     async def _beat(self) -> None:
         loop = asyncio.get_running_loop()
-        heard = True
         while True:
             begin = loop.time()
             news = False
             try:
-                answer = await self._peer.post(PATH, self._body(), timeout_s=HOLD_S + ANSWER_S)
-                news = self._hear(answer)
-                heard, self.fault = True, None
-            except (PeerError, ValueError, KeyError, TypeError) as error:
-                self.fault = str(error) if isinstance(error, PeerError) else f"it answers something odd ({error})"
-                if heard:
-                    _log.warning("the controller does not hear this service: %s", self.fault)
-                heard = False
+                news = self._hear(await self._peer.post(PATH, self._body(), timeout_s=HOLD_S + ANSWER_S))
+                self._take_note(None)
+            except PeerError as error:
+                self._take_note(str(error))
+            except (ValueError, KeyError, TypeError) as error:
+                self._take_note(f"it answers something odd ({error})")
             if not news:
                 await asyncio.sleep(max(0.0, begin + INTERVAL_S - loop.time()))
+
+    def _take_note(self, fault: str | None) -> None:
+        """Says it once, and once more when the reason becomes another: away, then there and silent, is worth to know."""
+        if fault is not None and fault != self.fault:
+            _log.warning("the controller does not hear this service: %s", fault)
+        elif fault is None and self._missed:
+            _log.warning("the controller hears this service now")
+        self.fault, self._missed = fault, fault is not None
 
     def _body(self) -> bytes:
         listening = {"known": self._known, "waitSeconds": HOLD_S} if self._known else {}

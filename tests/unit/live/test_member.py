@@ -172,6 +172,7 @@ def test_away_at_the_start_the_last_good_configuration_is_used(tmp_path, caplog)
         await until(lambda: not used.from_cache)
         assert used.version == entry.version
         assert member.state()["coordination"]["fault"] is None
+        assert "the controller hears this service now" in caplog.text
         await member.stop()
         await controller.stop()
 
