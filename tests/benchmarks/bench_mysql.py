@@ -220,21 +220,21 @@ def bench_mysql_outage() -> list[Result]:
 
 
 def bench_pacing_in_a_mysql_outage() -> list[Result]:
-    """Ten nodes play for 40 s beside 20,000 records a second, in the middle of which the server stops for 30 s.
+    """Ten nodes play beside 20,000 records a second, first with MySQL, then for 40 s, for 30 of which the server is stopped.
 
-    Of three pairs, with nothing beside them and so, the one counts from which the machine's host took least processor time.
+    Of five pairs, with the server and without, the three from which the machine's host took least processor time.
     """
-    case, ordinary = drawn_case(10, 1, slots=400), drawn_case(10, 1, slots=200)
+    with_server, case = drawn_case(10, 1, slots=200), drawn_case(10, 1, slots=400)
     begins = case.workload.slot_s * np.arange(400)
     away = (begins > BEFORE_S) & (begins < BEFORE_S + OUTAGE_S)
 
     def measure(url: str) -> list[Result]:
         pairs = []
-        for _ in range(3):
+        for number in range(1, 6):
             before = stolen_s()
             with tempfile.TemporaryDirectory() as folder, ProcessStand(Path(folder), 10, emptied(url)) as stand:
-                without = np.percentile(transfer_errors(ordinary, stand.play(ordinary)), (50, 99))
                 with ThreadPoolExecutor(1) as one, loaded(stand, RATE):
+                    there = np.percentile(transfer_errors(with_server, stand.play(with_server)), (50, 99))
                     played = one.submit(stand.play, case)
                     time.sleep(BEFORE_S)
                     servers.stop("mysql")
@@ -242,16 +242,18 @@ def bench_pacing_in_a_mysql_outage() -> list[Result]:
                     servers.start("mysql")
                 log = played.result()
             outage = np.percentile(transfer_errors(case, log.select(away[log.slot])), (50, 99))
-            pairs.append((stolen_s() - before, without, outage))
+            pairs.append((stolen_s() - before, there, outage))
             print(
-                f"pacing of ten nodes, then without MySQL: p50 {without[0]:.3g} %, {outage[0]:.3g} %; p99 {without[1]:.3g} %, "
-                f"{outage[1]:.3g} %; {1000 * pairs[-1][0]:.0f} ms stolen by the host"
+                f"pacing of ten nodes, pair {number}: p50 {there[0]:.3g} %, without MySQL {outage[0]:.3g} %; "
+                f"p99 {there[1]:.3g} %, without {outage[1]:.3g} %; {1000 * pairs[-1][0]:.0f} ms stolen by the host"
             )
-        _, without, outage = min(pairs, key=lambda pair: pair[0])
+        kept = sorted(pairs, key=lambda pair: pair[0])[:3]
+        there = np.median([pair[1] for pair in kept], axis=0)
+        outage = np.median([pair[2] for pair in kept], axis=0)
         return [
             limit("pacing of ten nodes while MySQL is away: error p50", "%", float(outage[0]), 0.3),
             limit("pacing of ten nodes while MySQL is away: error p99", "%", float(outage[1]), 2),
-            compare("the same p99 against that before", "%", float(outage[1]), float(without[1]), 0.8),
+            compare("the same p99 against that with MySQL", "%", float(outage[1]), float(there[1]), 0.8),
         ]
 
     return measured(servers.need_to_stop, measure)
