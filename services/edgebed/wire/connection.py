@@ -188,8 +188,12 @@ class Connection(asyncio.Protocol):
             self._answer = self._told = None
             if not answer.done():
                 answer.set_result(body)
+        elif "title" in (problem := _problem(body)):
+            self._settle(PeerRefused(status, problem, f"{self._address}{self._path}"))
         else:
-            self._settle(PeerRefused(status, _problem(body), f"{self._address}{self._path}"))
+            # Not a refusal of ours. Whoever has got the address in a service's absence must not keep who looks for it.
+            self._garbled(f"status {status} without a reason")
+            return
         self._deadline = math.inf
         if close:
             self._transport.abort()
@@ -233,8 +237,9 @@ class Connection(asyncio.Protocol):
 
 
 def _problem(body: bytes) -> dict[str, Any]:
+    """After RFC 9457; empty for another body."""
     try:
         found = json.loads(body)
     except ValueError:
-        return {"detail": body[:200].decode("latin-1")} if body else {}
-    return found if isinstance(found, dict) else {"detail": str(found)[:200]}
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -3,8 +3,8 @@
 PeerError        a request was not answered as hoped; the message names address, path and reason
   PeerAway       nobody there: refused, reset, no route, or something that does not speak our HTTP. Try again later.
   PeerSilent     connected, but no answer within the time. The request may have been handled.
-  PeerRefused    answered with a status outside 2xx. The same request will be refused again, unless the status says
-                 otherwise (5xx, 429); `problem` says what to change.
+  PeerRefused    answered with a status outside 2xx and a problem. The same request will be refused again, unless the status
+                 says otherwise (5xx, 429); `problem` says what to change.
 """
 
 from collections.abc import Mapping
@@ -24,10 +24,10 @@ class PeerSilent(PeerError):
 
 
 class PeerRefused(PeerError):
-    """The peer answered with a status outside 2xx."""
+    """The peer answered with a status outside 2xx, and why."""
 
     def __init__(self, status: int, problem: Mapping[str, Any], where: str = "") -> None:
-        """`problem` is the body after RFC 9457 (title, status, detail), as far as the peer sent one."""
+        """`problem` is the body after RFC 9457 (title, status, detail)."""
         self.status, self.problem, self.where = status, dict(problem), where
         said = ": ".join(str(self.problem[key]) for key in ("title", "detail") if self.problem.get(key))
         super().__init__(f"{where}{': ' if where else ''}{status} {said or 'without a reason'}")

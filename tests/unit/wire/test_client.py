@@ -31,7 +31,7 @@ async def talking(*said: bytes | None) -> AsyncIterator[str]:
                 if answer is not None:
                     writer.write(answer)
                     await writer.drain()
-                    if not answer.startswith(b"HTTP/1.1 200"):
+                    if not answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 404")):
                         break
         writer.close()
 
@@ -230,6 +230,8 @@ def test_a_connection_is_not_lost_with_who_was_about_to_get_it():
         b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\nok",
         OK + b"more",
         b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000,
+        b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 404 Not Found\r\ncontent-length: 18\r\n\r\n404 page not found",
         b"x",
         b"",
     ],
@@ -241,6 +243,21 @@ def test_a_peer_that_speaks_otherwise_is_away(said):
     async def test() -> None:
         async with talking(said) as address, client(address) as peer:
             await fails(PeerAway, peer.post("/a", b"", timeout_s=5.0), within_s=2.0)
+
+    run(test())
+
+
+def test_who_has_the_address_in_a_services_absence_does_not_keep_its_clients():
+    """As a gateway that answers for addresses that are nobody's, while a Service has no pod: the next request looks again."""
+
+    async def test() -> None:
+        async with (
+            talking(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", OK) as address,
+            client(address) as peer,
+        ):
+            error = await fails(PeerAway, peer.post("/a", b""))
+            assert str(error).endswith("/a: answered with status 404 without a reason; is it an edgebed service?")
+            assert await peer.post("/a", b"") == b"ok"
 
     run(test())
 
