@@ -1,7 +1,7 @@
 """The control API of another service: JSON over kept connections, every wait limited, every failure named.
 
 RemoteError        the service did not do what it was asked; the message names service, address and reason
-  RemoteAway       no answer: refused, reset, or silent beyond the limit
+  RemoteAway       no answer, or none of ours: refused, reset, silent beyond the limit, or by somebody else at its address
   RemoteRefused    answered with a status outside 2xx, with the reason that it gave
 """
 
@@ -91,17 +91,22 @@ class Remote:
             raise RemoteAway(f"{self}: {method} {path} failed ({error or type(error).__name__})") from error
         if answer.is_success:
             return answer.json() if "json" in answer.headers.get("content-type", "") else None
-        raise RemoteRefused(f"{self}: {method} {path} was refused: {_reason(answer)}", answer.status_code)
+        reason = _reason(answer)
+        if reason is None:
+            raise RemoteAway(
+                f"{self}: {method} {path} was answered with {answer.status_code} by something else than edgebed"
+            )
+        raise RemoteRefused(f"{self}: {method} {path} was refused: {answer.status_code} {reason}", answer.status_code)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.address})"
 
 
-def _reason(answer: httpx.Response) -> str:
-    """What a problem body says, or as much of another one as a person reads."""
+def _reason(answer: httpx.Response) -> str | None:
+    """What a problem body says; None for another body, which is no refusal of ours."""
     try:
         problem = answer.json()
         said = [str(problem[key]) for key in ("title", "detail") if problem.get(key)]
     except (ValueError, AttributeError):
-        said = [answer.text[:200]]
-    return f"{answer.status_code} {': '.join(said)}"
+        return None
+    return ": ".join(said) or None
