@@ -30,6 +30,9 @@ HEAVY = {
     "evaluation": {"episodes": 8},
 }
 """Ten nodes; about 1,900 tasks."""
+LONG = {**SMALL["workload"], "slots": 100}
+"""Episodes of ten seconds: what happens once one has been counted happens in the middle of the next. A pod that goes between
+two, and is there again before the second begins, costs nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -150,12 +153,12 @@ def test_a_simulation_runs_in_the_cluster(release):
 
 def test_a_node_whose_pod_is_deleted_comes_back_and_the_run_goes_on(release):
     """With onNodeLoss: continue. Its new pod has another address; it plays again, and the others send to it."""
-    release.apply(experiment("losing", onNodeLoss="continue", evaluation={"episodes": 24}))
+    release.apply(experiment("losing", onNodeLoss="continue", workload=LONG, evaluation={"episodes": 6}))
     release.until(lambda: release.status("losing").get("episodes", {}).get("played", 0) >= 2, what="it plays")
     before = {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in release.pods("losing")}
     release.kill("losing-node-1")
     status = release.ended("losing")
-    episodes = each_once(release, "losing", 24)
+    episodes = each_once(release, "losing", 6)
     found = found_by_controller(release, "losing")
     print(f"{found['lostTasks']} tasks were lost in {len(episodes)} episodes")
     assert found["lostTasks"] > 0
@@ -170,7 +173,7 @@ def test_a_node_whose_pod_is_deleted_comes_back_and_the_run_goes_on(release):
 
 def test_a_node_whose_pod_is_deleted_ends_the_run_where_that_is_asked_for(release):
     """With onNodeLoss: fail, which is the default. The pods stay to be looked at, and what is beside it goes on."""
-    release.apply(experiment("strict", evaluation={"episodes": 40}))
+    release.apply(experiment("strict", workload=LONG, evaluation={"episodes": 40}))
     release.until(lambda: release.status("strict").get("episodes", {}).get("played", 0) >= 2, what="it plays")
     release.kill("strict-node-1")
     condition = release.failed("strict")
