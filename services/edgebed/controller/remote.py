@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from edgebed.experiment.errors import EnvironmentFault
+from edgebed.wire.errors import problem_in, told
 
 CONTROL_S = 5.0
 """How long a control call may take unless its caller says otherwise."""
@@ -91,22 +92,13 @@ class Remote:
             raise RemoteAway(f"{self}: {method} {path} failed ({error or type(error).__name__})") from error
         if answer.is_success:
             return answer.json() if "json" in answer.headers.get("content-type", "") else None
-        reason = _reason(answer)
-        if reason is None:
+        problem = problem_in(answer.content)
+        if problem is None:
             raise RemoteAway(
                 f"{self}: {method} {path} was answered with {answer.status_code} by something else than edgebed"
             )
-        raise RemoteRefused(f"{self}: {method} {path} was refused: {answer.status_code} {reason}", answer.status_code)
+        said = f"{answer.status_code} {told(problem)}"
+        raise RemoteRefused(f"{self}: {method} {path} was refused: {said}", answer.status_code)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.address})"
-
-
-def _reason(answer: httpx.Response) -> str | None:
-    """What a problem body says; None for another body, which is no refusal of ours."""
-    try:
-        problem = answer.json()
-        said = [str(problem[key]) for key in ("title", "detail") if problem.get(key)]
-    except (ValueError, AttributeError):
-        return None
-    return ": ".join(said) or None

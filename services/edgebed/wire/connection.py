@@ -5,15 +5,14 @@ timer is set once for many requests: it looks at the deadline when it rings, and
 """
 
 import asyncio
-import json
 import math
 import re
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
-from edgebed.wire.errors import PeerAway, PeerError, PeerRefused, PeerSilent
+from edgebed.wire.errors import PeerAway, PeerError, PeerRefused, PeerSilent, problem_in
 
 _END = b"\r\n\r\n"
 _STATUS = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2})[ \r]")
@@ -188,10 +187,10 @@ class Connection(asyncio.Protocol):
             self._answer = self._told = None
             if not answer.done():
                 answer.set_result(body)
-        elif "title" in (problem := _problem(body)):
+        elif (problem := problem_in(body)) is not None:
             self._settle(PeerRefused(status, problem, f"{self._address}{self._path}"))
         else:
-            # Not a refusal of ours. Whoever has got the address in a service's absence must not keep who looks for it.
+            # Whoever has got the address in a service's absence must not keep who looks for it.
             self._garbled(f"status {status} without a reason")
             return
         self._deadline = math.inf
@@ -234,12 +233,3 @@ class Connection(asyncio.Protocol):
             self._set_timer(self._deadline)
         else:
             self.fail(PeerSilent(f"{self._address}{self._path}: no answer within the time"))
-
-
-def _problem(body: bytes) -> dict[str, Any]:
-    """After RFC 9457; empty for another body."""
-    try:
-        found = json.loads(body)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

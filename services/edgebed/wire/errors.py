@@ -7,6 +7,7 @@ PeerError        a request was not answered as hoped; the message names address,
                  says otherwise (5xx, 429); `problem` says what to change.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,9 +30,25 @@ class PeerRefused(PeerError):
     def __init__(self, status: int, problem: Mapping[str, Any], where: str = "") -> None:
         """`problem` is the body after RFC 9457 (title, status, detail)."""
         self.status, self.problem, self.where = status, dict(problem), where
-        said = ": ".join(str(self.problem[key]) for key in ("title", "detail") if self.problem.get(key))
-        super().__init__(f"{where}{': ' if where else ''}{status} {said or 'without a reason'}")
+        super().__init__(f"{where}{': ' if where else ''}{status} {told(problem)}")
 
     def __reduce__(self) -> tuple[type["PeerRefused"], tuple[int, dict[str, Any], str]]:
         # Exceptions are pickled as type(*args), and args is the message.
         return type(self), (self.status, self.problem, self.where)
+
+
+def problem_in(body: bytes) -> dict[str, Any] | None:
+    """The problem that a body is after RFC 9457; None for another, which is no refusal of ours: all of those have a title.
+
+    Somebody else answers where an address has passed on, or where a network has a gateway for those that are nobody's.
+    """
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and found.get("title") else None
+
+
+def told(problem: Mapping[str, Any]) -> str:
+    """What a problem says to people."""
+    return ": ".join(str(problem[key]) for key in ("title", "detail") if problem.get(key))
