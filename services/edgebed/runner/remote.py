@@ -27,11 +27,16 @@ from edgebed.runner.setting import ACTOR
 from edgebed.runner.teacher import OfflineLesson, OnlineLesson
 from edgebed.runner.training import TrainingLesson
 from edgebed.stores.artefacts import ArtefactStore
+from edgebed.wire.errors import problem_in, told
 
 POLL_S = 0.02
 SLOW_POLL_S = 0.2
 AWAY_LIMIT_S = 60.0
 """How long a trainer that does not answer is waited for."""
+
+ANSWER_LIMIT_S = 10.0
+CONNECT_LIMIT_S = 2.0
+"""For one attempt. A pod that has gone refuses nothing: who is to stop meanwhile shall not wait for it."""
 
 CANCEL_LIMIT_S = 1.0
 
@@ -61,7 +66,8 @@ class RemoteTeacher:
         self._setting = {"experiment": experiment, "replicate": replicate}
         self.prefix = f"{experiment.rpartition('/')[0]}/learning/{replicate}"
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._client = httpx.Client(base_url=address, headers=headers, timeout=10, trust_env=False)
+        limits = httpx.Timeout(ANSWER_LIMIT_S, connect=CONNECT_LIMIT_S)
+        self._client = httpx.Client(base_url=address, headers=headers, timeout=limits, trust_env=False)
 
     def offline(self, lesson: OfflineLesson, log: Path, folder: Path, unfinished: Path, progress: Progress) -> None:
         """As in `Teacher`; checkpoints are the trainer's."""
@@ -134,22 +140,32 @@ class RemoteTeacher:
     ) -> dict[str, Any]:
         """One request, repeated while the trainer is away; a job that it has forgotten is posted `again`."""
         until = time.monotonic() + AWAY_LIMIT_S
+        headers: dict[str, str] = {}
         while True:
             try:
-                answer = self._client.request(method, path, json=body)
+                answer = self._client.request(method, path, json=body, headers=headers)
             except httpx.HTTPError as error:
-                if time.monotonic() > until:
-                    remedy = "start it, or mend its address, and give the same command again"
-                    raise EnvironmentFault(f"trainer {self.address}: away ({error}); {remedy}") from error
-                self._pause(SLOW_POLL_S)
-                self._follow()
+                self._wait_for_it(until, error)
+                continue
+            if answer.is_success:
+                found: dict[str, Any] = answer.json()
+                return found
+            problem = problem_in(answer.content)
+            if problem is None:  # the next one ends the connection, which would lead there for good
+                headers = {"Connection": "close"}
+                self._wait_for_it(until, f"something else than edgebed answers there: {answer.status_code}")
                 continue
             if answer.status_code == 404 and again is not None:
                 return self._call("POST", "/v1/jobs", again)
-            if answer.status_code >= 400:
-                raise EnvironmentFault(f"trainer {self.address}{path}: {answer.status_code} {answer.text[:300]}")
-            found: dict[str, Any] = answer.json()
-            return found
+            raise EnvironmentFault(f"trainer {self.address}{path}: {answer.status_code} {told(problem)}")
+
+    def _wait_for_it(self, until: float, away: object) -> None:
+        """The time between two attempts, and where the next one goes. Raises EnvironmentFault after `until`."""
+        if time.monotonic() > until:
+            remedy = "start it, or mend its address, and give the same command again"
+            raise EnvironmentFault(f"trainer {self.address}: away ({away}); {remedy}")
+        self._pause(SLOW_POLL_S)
+        self._follow()
 
     def _follow(self) -> None:
         """A pod that was started again has another address."""

@@ -6,9 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing, contextmanager
 from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +148,50 @@ def test_a_trainer_that_came_back_at_another_address_is_found_there(tmp_path, ex
             found, _ = outcome(run, setting, teacher, PlainGround(setting))
             assert teacher.address == trainer.address
     assert (found, actors(run)) == expected
+
+
+@contextmanager
+def somebody_else():
+    """Answers at an address that is nobody's, as gateways do; gives the port of every request's connection."""
+    asked: list[int] = []
+
+    class Answerer(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            asked.append(self.client_address[1])
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answerer) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_who_answers_at_the_address_of_a_trainer_that_went_is_not_taken_for_it(tmp_path, expected):
+    run, setting = opened(tmp_path / "there")
+    with one_after_the_other(tmp_path) as trainers, somebody_else() as (address, asked):
+        trainer = trainers.latest
+        name = experiment_artefact(trainer.artefacts, run.path, "tiny")
+
+        def where():
+            return trainer.address if len(asked) == 4 else None
+
+        with closing(RemoteTeacher(address, trainer.artefacts, name, 0, where=where)) as teacher:
+            found, _ = outcome(run, setting, teacher, PlainGround(setting))
+    assert (found, actors(run)) == expected
+    assert len(asked) == 4
+    assert len(set(asked)) > 1  # a connection to it is not kept: the address may be the trainer's again
 
 
 @contextmanager
