@@ -38,11 +38,17 @@ def environment(folder: Path) -> dict[str, str]:
 def gone_within(pids: list[int], seconds: float) -> bool:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        alive = [p for p in pids if psutil.pid_exists(p) and psutil.Process(p).status() != psutil.STATUS_ZOMBIE]
-        if not alive:
+        if not any(lives(pid) for pid in pids):
             return True
         time.sleep(0.05)
     return False
+
+
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it may go between one look and the next
+        return False
 
 
 @pytest.fixture
