@@ -99,6 +99,11 @@ class Running:
         """Of its folder."""
         return self.folder.path.name
 
+    @property
+    def plays(self) -> bool:
+        """Whether it has the nodes of its testbed."""
+        return self.state["state"] == "running" and self.thread is not None and self.thread.is_alive()
+
     def keep(self, **changes: Any) -> None:
         """Changes the state, on the disk too."""
         self.state.update(changes)
@@ -304,7 +309,7 @@ class Experiments:
 
     def _mind_others(self, testbed: str) -> None:
         for running in self._known.values():
-            if running.thread is not None and running.thread.is_alive() and self._testbed_of(running.state) == testbed:
+            if running.plays and self._testbed_of(running.state) == testbed:
                 raise Busy(
                     f"experiment {running.name} runs; wait for it, or stop it with DELETE /v1/experiments/{running.name}"
                 )
@@ -353,28 +358,33 @@ class Experiments:
         assert running.directory is not None  # likewise
         teachers = Teachers(running.folder, running.directory, services.artefacts, services.token, running.stop)
         try:
-            run_phases(running.folder, testbed, teachers, running.status)
-            running.keep(**self._publish(running), state="finished", endedAt=_now())
-        except Stopped:
-            if running.asked:  # else the controller is stopping, and the next one goes on
-                running.keep(state="stopped", endedAt=_now())
-        except (EdgebedError, ModelError) as error:
-            if running.stop.is_set():  # what it waited for did not come in time
-                _log.warning("experiment %s stops: %s", running.name, error)
-                if running.asked:
-                    running.keep(state="stopped", endedAt=_now())
-                return
-            _log.error("experiment %s failed: %s", running.name, error)
-            self._fail(running, str(error))
-        except Exception as error:
-            _log.exception("experiment %s failed unexpectedly", running.name)
-            self._fail(
-                running, f"a mistake in edgebed: {type(error).__name__}: {error}; the controller's log says where"
-            )
+            end = self._played(running, testbed, teachers)
         finally:
             testbed.close()
             teachers.close()
+        # Not before: who reads that it has ended may give the next one, which needs the nodes.
+        with self._lock:
+            if end is not None:
+                self._keep_end(running, end)
             self.version += 1
+
+    def _played(self, running: Running, testbed: Testbed, teachers: Teachers) -> dict[str, Any] | None:
+        """Plays an experiment. How it ended; None for one that goes on when the controller is back."""
+        try:
+            run_phases(running.folder, testbed, teachers, running.status)
+            return {**self._publish(running), "state": "finished"}
+        except Stopped:
+            return {"state": "stopped"} if running.asked else None  # else the controller is stopping
+        except (EdgebedError, ModelError) as error:
+            if running.stop.is_set():  # what it waited for did not come in time
+                _log.warning("experiment %s stops: %s", running.name, error)
+                return {"state": "stopped"} if running.asked else None
+            _log.error("experiment %s failed: %s", running.name, error)
+            return {"state": "failed", "reason": str(error)}
+        except Exception as error:
+            _log.exception("experiment %s failed unexpectedly", running.name)
+            reason = f"a mistake in edgebed: {type(error).__name__}: {error}; the controller's log says where"
+            return {"state": "failed", "reason": reason}
 
     def _publish(self, running: Running) -> dict[str, Any]:
         """Where the results are for others; that they could not be put there is no reason to call them failed."""
@@ -386,12 +396,14 @@ class Experiments:
         return {"artefact": name, "unpublished": None}
 
     @staticmethod
-    def _fail(running: Running, reason: str) -> None:
+    def _keep_end(running: Running, end: Mapping[str, Any]) -> None:
+        ended_at = _now()
         try:
-            running.keep(state="failed", reason=reason, endedAt=_now())
-        except EdgebedError as error:  # a full disk is why it failed: say so at least here
-            running.state.update(state="failed", reason=reason, endedAt=_now())
+            running.keep(**end, endedAt=ended_at)
+        except EdgebedError as error:  # say at least here how it ended, and what is not on the disk has not succeeded
             _log.error("the state of %s cannot be written: %s", running.name, error)
+            failed = {"state": "failed", "reason": str(error)} if end["state"] == "finished" else end
+            running.state.update(**failed, endedAt=ended_at)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 
 from edgebed.controller.experiments import Experiments
 from edgebed.controller.metrics import CONTROLLER_METRICS
+from edgebed.controller.testbed import Testbed
 from edgebed.stores.calls import CALL_FAILURES, CALL_SECONDS
 from edgebed.systems.cooperative.randomness import Stream
 from tests.metrics_page import shown, value
@@ -182,6 +183,26 @@ def test_a_failure_names_its_reason_and_posting_again_goes_on(world, client):
     client.post("/v1/experiments", json=document())
     all_episodes(world, failed["run"], 4)
     assert client.get("/v1/experiments/small").json()["reason"] is None
+
+
+@pytest.mark.parametrize("way", ["finished", "failed", "stopped"])
+def test_the_nodes_are_free_for_the_next_before_the_end_is_told(world, client, monkeypatch, way):
+    """Else who gives the next at once is refused, for the one before still has them."""
+    let_go, told = Testbed.close, []
+
+    def close(testbed):
+        told.append(world.experiments.current.state["state"])
+        let_go(testbed)
+
+    monkeypatch.setattr(Testbed, "close", close)
+    if way == "failed":
+        world.coordinator.deregister("edge-node", "node-2")
+    client.post("/v1/experiments", json=document())
+    if way == "stopped":
+        client.delete("/v1/experiments/small")
+    wait(client, "small", way)
+    assert set(told) == {"running"}
+    assert client.post("/v1/experiments", json=document("next")).status_code == 202
 
 
 def test_a_lost_node_stops_the_experiment_or_not_as_specified(world, client):
