@@ -213,6 +213,15 @@ class Ground:
             p for p in self.every("pods", f"edgebed.dev/experiment={name}") if "deletionTimestamp" not in p["metadata"]
         ]
 
+    def delete_and_see_anew(self, kind: str, name: str, *arguments: str, limit_s: float = 15) -> None:
+        """Deletes what the operator makes again. kubectl does not wait for it: where the next of that name is there between
+        its first look and its watch, it takes the next for the one that is to go, and waits for ever.
+        """
+        uid = self.get(kind, name)["metadata"]["uid"]
+        self.kubectl("delete", kind, name, "--wait=false", *arguments).fine()
+        others = lambda: (self.get(kind, name) or {"metadata": {"uid": uid}})["metadata"]["uid"] != uid  # noqa: E731
+        self.until(others, limit_s, f"{kind} {name} is there again")
+
     def run_pods(self, name: str, count: int) -> None:
         """All pods of an experiment begin to serve."""
         self.until(lambda: len(self.pods(name)) >= count, what=f"{count} pods of {name}, {self.status(name)}")

@@ -172,7 +172,7 @@ class Release:
 
     def kill(self, pod: str) -> None:
         """Without a chance to drain."""
-        self.kubectl("delete", "pod", pod, "--grace-period=0", "--force").fine()
+        self.kubectl("delete", "pod", pod, "--grace-period=0", "--force", "--wait=false").fine()
 
     # The controller
 

@@ -176,8 +176,7 @@ def test_what_is_changed_or_deleted_by_hand_is_brought_back(ground, operator, ki
     run = begun(ground)
     name = {"configmap": "quick-document", "deployment": "quick-generator"}.get(kind, "quick-node")
     before = ground.get(kind, name)
-    ground.kubectl("delete", kind, name, "--cascade=orphan").fine()
-    ground.until(lambda: ground.get(kind, name), 15, "it is there again")
+    ground.delete_and_see_anew(kind, name, "--cascade=orphan")
     changes: dict[str, dict[str, dict[str, object]]] = {
         "configmap": {"data": {"experiment.yaml": "mine"}},
         "service": {"spec": {"publishNotReadyAddresses": False}},
@@ -335,8 +334,7 @@ def test_other_settings_are_read_without_a_restart(ground, operator):
     ground.until(lambda: "http://elsewhere:8080" in text(), 30)
     Path(ground.folder / "operator.yaml").write_text("nonsense: true")
     time.sleep(1)
-    ground.kubectl("delete", "statefulset", "quick-node").fine()
-    ground.until(lambda: ground.get("statefulset", "quick-node") is not None, 30)
+    ground.delete_and_see_anew("statefulset", "quick-node", limit_s=30)
     assert "http://elsewhere:8080" in text()
 
 
