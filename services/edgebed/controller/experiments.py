@@ -357,16 +357,15 @@ class Experiments:
         assert testbed is not None  # started
         assert running.directory is not None  # likewise
         teachers = Teachers(running.folder, running.directory, services.artefacts, services.token, running.stop)
+        end = self._played(running, testbed, teachers)
         try:
-            end = self._played(running, testbed, teachers)
-        finally:
             testbed.close()
             teachers.close()
-        # Not before: who reads that it has ended may give the next one, which needs the nodes.
-        with self._lock:
-            if end is not None:
-                self._keep_end(running, end)
-            self.version += 1
+        finally:  # not before: who reads that it has ended may give the next one, which needs the nodes
+            with self._lock:
+                if end is not None:
+                    self._keep_end(running, end)
+                self.version += 1
 
     def _played(self, running: Running, testbed: Testbed, teachers: Teachers) -> dict[str, Any] | None:
         """Plays an experiment. How it ended; None for one that goes on when the controller is back."""
