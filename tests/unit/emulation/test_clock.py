@@ -102,7 +102,7 @@ class ClockByHand(Clock):
     """Its time goes on by a microsecond with each look at it, and by as much as the test says."""
 
     def __init__(self, **options):
-        self.now_s, self.wake = 100.0, None
+        self.now_s = 100.0
         super().__init__(alarm=self._own_alarm, **options)
 
     def now(self):
