@@ -43,7 +43,8 @@ GROUPS: dict[str, tuple[Alert, ...]] = {
         ),
         Alert(
             "ExperimentStalled",
-            'sum by (experiment, run) (edgebed_experiment_phase{phase=~"Starting|Collecting|FineTuning|Evaluating"}) == 1 '
+            'sum by (experiment, run) (edgebed_experiment_phase{phase=~"Starting|Deploying|Collecting|FineTuning|Evaluating"})'
+            " == 1 "
             "and on (experiment, run) changes(edgebed_experiment_episodes[10m]) == 0",
             "10m",
             "warning",

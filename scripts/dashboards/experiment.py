@@ -19,7 +19,7 @@ from scripts.dashboards.promql import mean, quantile, total
 
 _IT = 'run="$run"'
 _METHODS = 'run="$run",method=~"$method"'
-_COLOURS = ("text", BLUE, "purple", "semi-dark-purple", ORANGE, YELLOW, GREEN, RED, "text")
+_COLOURS = ("text", "super-light-blue", BLUE, "purple", "semi-dark-purple", ORANGE, YELLOW, GREEN, RED, "text")
 PHASE = " + ".join(f'{k} * sum(edgebed_experiment_phase{{{_IT},phase="{step}"}})' for k, step in enumerate(STEPS))
 """The number of the present phase, in the order of `STEPS`."""
 PHASES = tuple((float(k), step, _COLOURS[k]) for k, step in enumerate(STEPS))

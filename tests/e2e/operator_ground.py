@@ -35,6 +35,7 @@ class Played:
         self.runs, self.lock = {}, threading.Lock()
         self.submitted, self.stopped, self.adopted, self.forgotten = [], [], [], []
         self.refuses: Exception | None = None
+        self.told = lambda _: None
 
     def submit(self, name, document):
         with self.lock:
@@ -71,6 +72,10 @@ class Played:
     def say(self, name, **changes):
         with self.lock:
             self.runs[name] |= changes
+        self.told(name)
+
+    def on_step(self, told):
+        self.told = told
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import subprocess
 import threading
 import time
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -182,11 +182,15 @@ class Release:
             self.kubectl("get", "pods", "-l", "app.kubernetes.io/component=controller", "-o", "json").json()["items"]
         )
 
-    def kill_controller(self) -> None:
-        """And waits until another one serves."""
-        for pod in self.controllers():
-            self.kill(pod["metadata"]["name"])
-        self.kubectl("rollout", "status", f"deployment/{CONTROLLER}", "--timeout=90s").fine()
+    def kill_controllers(self) -> list[str]:
+        """Without a chance to drain; another one is made. The names of the pods that are gone."""
+        selector = "app.kubernetes.io/component=controller"
+        arguments = ("-l", selector, "--grace-period=0", "--force", "--wait=false", "-o", "name")
+        return [name.removeprefix("pod/") for name in self.kubectl("delete", "pods", *arguments).fine().out.split()]
+
+    def other_controller(self, gone: Collection[str]) -> None:
+        """Waits until one serves whose pod is none of these."""
+        self.until(lambda: any(_is_ready(pod) for pod in self.controllers() if pod["metadata"]["name"] not in gone))
 
     @contextlib.contextmanager
     def controller(self) -> Iterator[httpx.Client]:
@@ -227,6 +231,10 @@ class Release:
         return "\n".join(parts)
 
 
+def _is_ready(pod: dict[str, Any]) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
+
+
 _EACH = ("--all-containers", "--prefix", "--timestamps", "--ignore-errors", "--max-log-requests=40")
 
 _EPISODES = """
@@ -246,10 +254,12 @@ print(json.dumps([list(row) for row in store._read(lambda connection: connection
 
 
 class Phases:
-    """The phases of an experiment as `kubectl get --watch` shows them, each once; a context manager."""
+    """The phases of an experiment as `kubectl get --watch` shows them; a context manager."""
 
     def __init__(self, release: Release, name: str) -> None:
         self.seen: list[str] = []
+        """Each once, in the order in which they came first."""
+        self.now = ""
         self._changed = threading.Condition()
         command = ["kubectl", "--kubeconfig", release.cluster.kubeconfig, "--namespace", release.namespace]
         command += ["get", "exp", name, "--watch", "-o", 'jsonpath={.status.phase}{"\\n"}']
@@ -272,15 +282,16 @@ class Phases:
         for line in self._process.stdout:
             phase = line.strip()
             with self._changed:
+                self.now = phase or self.now
                 if phase and phase not in self.seen:
                     self.seen.append(phase)
-                    self._changed.notify_all()
+                self._changed.notify_all()
 
-    def next(self, after: int, limit_s: float = LIMIT_S) -> str:
-        """The phase that came as number `after`, once it has come."""
+    def other_than(self, phases: Collection[str], limit_s: float = LIMIT_S) -> str:
+        """The phase that it is in, once that is another than these."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.seen) > after, limit_s), self.seen
-            return self.seen[after]
+            assert self._changed.wait_for(lambda: self.now and self.now not in phases, limit_s), self.seen
+            return self.now
 
     def reach(self, phase: str, limit_s: float = LIMIT_S) -> None:
         """Waits for a phase."""

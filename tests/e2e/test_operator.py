@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgebed.experiment.errors import UserError
-from edgebed.operator import main, shell
+from edgebed.operator import main, reconcile, shell
 from edgebed.operator.access import login
 from edgebed.operator.api import Api, Conflict
 from edgebed.stores.artefacts import open_artefacts
@@ -89,6 +89,21 @@ def test_from_apply_to_success(ground, operator):
     ground.until(lambda: not ground.pods("quick"), what="its pods go")
     assert sorted(told(ground)) == ["Started", "Succeeded"]
     assert ground.kubectl("get", "exp", "quick", "-o", "jsonpath={.metadata.finalizers}{.metadata.annotations}").fine()
+
+
+def test_another_step_is_told_at_once(ground, monkeypatch):
+    """And not when the run is looked at again, which here it never is: a short step would be over by then."""
+    monkeypatch.setattr(reconcile, "MIRROR_S", 3600.0)
+    monkeypatch.setattr(shell, "RESYNC_S", 3600.0)
+    ground.start(monkeypatch)
+    run = begun(ground)
+    ground.until(lambda: ground.phase("quick") == "Deploying", what=ground.status("quick"))
+    time.sleep(1)  # the look that its own status has caused is over
+    for label, phase in (("network 1: evaluating ratc", "Evaluating"), ("writing results and report", "Reporting")):
+        ground.runs.say(run, phase=label)
+        ground.until(lambda phase=phase: ground.phase("quick") == phase, what=ground.status("quick"))
+    ground.runs.say(run, state="finished", artefact=f"results/{run}", results={})
+    ground.until(lambda: ground.phase("quick") == "Succeeded", what=ground.status("quick"))
 
 
 def test_what_is_as_it_should_be_is_left_alone(ground, operator, monkeypatch):

@@ -9,7 +9,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,12 @@ class Services:
 class Running:
     """An experiment that is, or was, run by this process."""
 
-    def __init__(self, folder: RunFolder, state: dict[str, Any]) -> None:
+    def __init__(self, folder: RunFolder, state: dict[str, Any], on_step: Callable[[str], None]) -> None:
         self.folder, self.state = folder, state
         self.stop, self.asked = threading.Event(), False
         """`asked`: somebody asked for this experiment to stop, so it does not go on by itself."""
-        self.status = Status(folder.experiment.rules().horizon, self.stop, folder.path / LIVE)
+        horizon, kept = folder.experiment.rules().horizon, folder.path / LIVE
+        self.status = Status(horizon, self.stop, kept, on_step=lambda: on_step(self.name))
         self.planned = planned_episodes(folder.experiment)
         self.testbed: Testbed | None = None
         self.directory: Directory | None = None
@@ -146,10 +147,21 @@ class Experiments:
         self._runs, self._services = runs, services
         self._lock = threading.Lock()
         self._known: dict[str, Running] = {}
+        self._told: list[Callable[[str], None]] = []
         self.version = 0
         """Rises when an experiment begins or ends."""
         with faults(runs):
             runs.mkdir(parents=True, exist_ok=True)
+
+    def on_step(self, told: Callable[[str], None]) -> None:
+        """From now on `told` is called with the name of an experiment whenever that goes over to another step (`steps`), in the
+        thread that plays it, which waits.
+        """
+        self._told.append(told)
+
+    def _stepped(self, name: str) -> None:
+        for told in self._told:
+            told(name)
 
     def submit(
         self,
@@ -322,7 +334,7 @@ class Experiments:
         state["testbed"] = testbed
         if owner is not None:
             state["owner"] = owner
-        running = Running(folder, state)
+        running = Running(folder, state, self._stepped)
         running.keep(state="running", reason=None, startedAt=_now(), endedAt=None, planned=running.planned)
         services = self._services
         directory = services.directory
@@ -366,6 +378,8 @@ class Experiments:
                 if end is not None:
                     self._keep_end(running, end)
                 self.version += 1
+            if end is not None:
+                self._stepped(running.name)
 
     def _played(self, running: Running, testbed: Testbed, teachers: Teachers) -> dict[str, Any] | None:
         """Plays an experiment. How it ended; None for one that goes on when the controller is back."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from edgebed.controller.deployment import Order
 from edgebed.controller.fidelity import fidelity, messages_of
+from edgebed.controller.steps import DEPLOYING
 from edgebed.controller.testbed import Testbed
 from edgebed.experiment.files import canonical, faults, write_atomically
 from edgebed.runner.ground import Decider, Request
@@ -51,10 +52,15 @@ class TestbedGround:
 
     def play(self, decider: Decider, request: Request, progress: Progress) -> Rollout:
         """As in `Ground`."""
-        if request.label:
-            progress.started(request.label, request.label, len(request.episodes))
         order = Order.of(decider, self.setting)
         there = self._testbed.played(request.phase)
+        if request.label:
+            if not there.keys() >= set(request.episodes):
+                label = f"{request.label}{DEPLOYING}"
+                progress.started(label, label, None)
+                self._deploy(order, request)
+                progress.finished(label)
+            progress.started(request.label, request.label, len(request.episodes))
         rows = []
         for episode in request.episodes:
             row = there.get(episode) or self._play(order, request, episode)
@@ -72,11 +78,14 @@ class TestbedGround:
         return played
 
     def _play(self, order: Order, request: Request, episode: int) -> EpisodeRow:
-        self._testbed.open(self.setting, self._application)
-        self._testbed.deploy(order, learning=request.stream is Stream.ONLINE)
+        self._deploy(order, request)
         tasks = self.setting.tasks(request.stream, range(episode, episode + 1), *request.index)
         stream = {"stream": request.stream.name.lower(), "index": list(request.index), "method": request.method}
         return self._testbed.play(tasks, request.phase, episode, {**self._about, **stream})
+
+    def _deploy(self, order: Order, request: Request) -> None:
+        self._testbed.open(self.setting, self._application)
+        self._testbed.deploy(order, learning=request.stream is Stream.ONLINE)
 
     def _compare(
         self,

@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from edgebed.controller.directory import Stopped
+from edgebed.controller.steps import step_of
 from edgebed.experiment.files import canonical, write_atomically
 from edgebed.runner.ground import Request
 from edgebed.stores.task_log import EpisodeRow
@@ -36,12 +37,17 @@ class Status:
         stop: threading.Event,
         file: Path | None = None,
         now: Callable[[], float] = time.monotonic,
+        on_step: Callable[[], None] | None = None,
     ) -> None:
         """Telling progress raises Stopped once `stop` is set, so that work elsewhere is not waited for.
 
         `file` keeps what is known of the episodes, for a controller that goes on with the run; `now` is in seconds.
+        `on_step` is called whenever another step (`steps`) begins.
         """
         self._horizon, self._stop, self._file, self._now = horizon, stop, file, now
+        self._on_step = on_step
+        self._latest: dict[str, Any] | None = None
+        """The stage that it is in; between two, the one before."""
         self._lock = threading.Lock()
         self._stages: dict[str, dict[str, Any]] = {}
         self._episodes = {} if file is None else _read(file)
@@ -60,6 +66,7 @@ class Status:
         with self._lock:
             self._stages[stage] = {"label": label, "done": 0.0, "total": total, "note": ""}
             self._since[stage] = self._mark = self._now()
+        self._show()
         self._mind_stop()
 
     def advanced(self, stage: str, amount: float, note: str = "") -> None:
@@ -78,6 +85,20 @@ class Status:
             if found is not None:
                 seconds = round(self._now() - self._since.pop(stage), 3)
                 self._over.append({"label": found["label"], "total": found["total"], "seconds": seconds})
+        self._show()
+
+    def _show(self) -> None:
+        """Which stage the experiment is in, which is told where that is another step."""
+        with self._lock:
+            before = self._label()
+            if self._stages:
+                self._latest = list(self._stages.values())[-1]
+            stepped = step_of(self._label()) != step_of(before)
+        if stepped and self._on_step is not None:
+            self._on_step()
+
+    def _label(self) -> str | None:
+        return None if self._latest is None else str(self._latest["label"])
 
     def _mind_stop(self) -> None:
         if self._stop.is_set():
@@ -115,10 +136,10 @@ class Status:
             episodes = list(self._episodes.values())
             late = sorted(self._late)
             over, pace = [dict(stage) for stage in self._over], list(self._pace)
+            latest = self._latest and dict(self._latest)
         series: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
         for episode in episodes:
             series.setdefault(episode["method"], {}).setdefault(episode["stream"], []).append(episode)
-        latest = stages[-1] if stages else None
         unreliable = sum(not episode["reliable"] for episode in episodes)
         return {
             "phase": latest["label"] if latest else None,

@@ -12,6 +12,7 @@ from edgebed.runner.run import units_of
 
 STEPS = (
     "Starting",
+    "Deploying",
     "Collecting",
     "Training",
     "FineTuning",
@@ -33,12 +34,16 @@ _WORDS = {
 _OVER = {"finished": "Succeeded", "failed": "Failed", "stopped": "Suspended"}
 """By the state of an experiment."""
 _BEGINS = re.compile(rf"(?:^|: )({'|'.join(_WORDS)})\b")
+DEPLOYING = ": deploying"
+"""How the label of a stage ends while nodes are told what to do in it."""
 
 
 def step_of(label: str | None, state: str = "running") -> str:
     """The step of an experiment of that state whose latest phase calls itself so."""
     if over := _OVER.get(state):
         return over
+    if (label or "").endswith(DEPLOYING):
+        return "Deploying"
     found = _BEGINS.search(label or "")
     return _WORDS[found[1]] if found else "Starting"
 

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from edgebed.controller.experiments import Experiments
@@ -51,6 +51,10 @@ class PlayedRuns:
                 return
             self._going.add(name)
         threading.Thread(target=self._forget, args=(name,), name=f"forgetting {name}", daemon=True).start()
+
+    def on_step(self, told: Callable[[str], None]) -> None:
+        """As in `Runs`."""
+        self._experiments.on_step(told)
 
     def names(self) -> Collection[str]:
         """As in `Runs`."""

@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgebed.controller.steps import step_of
+from edgebed.controller.steps import DEPLOYING, step_of
 from edgebed.operator.demand import Demand
 
-_EVALUATING = re.compile(r": evaluating (.+?)(: the same in the simulator|: [0-9.]+ s.*)?$")
+_EVALUATING = re.compile(rf": evaluating (.+?)({DEPLOYING}|: the same in the simulator|: [0-9.]+ s.*)?$")
 _STAGE = re.compile(r"(collecting with|offline learning|online learning|: evaluating ).*: [0-9.]+ s")
 LARGEST = 99
 """Per cent of what is not over."""

@@ -1,6 +1,6 @@
 """What the operator asks of the controller that it drives. All methods may be called from any thread."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 
@@ -32,6 +32,11 @@ class Runs(Protocol):
 
     def forget(self, name: str) -> None:
         """Its experiment is gone: the run is stopped if need be, and its folder may go. What was published stays."""
+
+    def on_step(self, told: Callable[[str], None]) -> None:
+        """From now on `told` is called with the name of a run whenever that goes over to another step, or ends. It is called in
+        any thread, which waits.
+        """
 
     def names(self) -> Collection[str]:
         """Every run that was submitted here and not forgotten, also by a process before this one."""

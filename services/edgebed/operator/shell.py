@@ -78,9 +78,12 @@ class Shell:
         self._stale: set[str] = set()
         self._failures: dict[str, int] = {}
         self._told: dict[tuple[str, str, str], float] = {}
+        self._experiments: dict[str, str] = {}
+        """Their names by those of their runs."""
         self._began: float | None = None
         self.listed_at: float | None = None
         """When the API server last answered a listing."""
+        runs.on_step(self._stepped)
 
     # Told from other threads
 
@@ -88,6 +91,12 @@ class Shell:
         """Something about an experiment may have changed."""
         self._stale.add(name)
         self._agenda.put(name, 0.05)  # changes come in crowds
+
+    def _stepped(self, run: str) -> None:
+        """A run has gone over to another step, which may be a short one: it is told at once, and not with the next look."""
+        name = self._experiments.get(run)
+        if name is not None:
+            self._agenda.put(name)
 
     def list_again(self) -> None:
         """An experiment is gone, or nobody knows what there is."""
@@ -140,6 +149,7 @@ class Shell:
             return None
         metadata = experiment["metadata"]
         names, seen = Names.of(name, metadata["uid"]), self._seen[metadata["uid"]]
+        self._experiments[names.run] = name
         settings = self._settings()
         observed = self._observe(experiment, names, seen)
         plan = reconcile(experiment, observed, datetime.now(UTC), settings)
@@ -159,8 +169,9 @@ class Shell:
         for uid in [uid for uid in self._seen if uid not in uids]:
             del self._seen[uid]
         self._told = {key: at for key, at in self._told.items() if key[0] in uids and now - at < REPEAT_S}
-        live = {Names.of(item["metadata"]["name"], item["metadata"]["uid"]).run for item in experiments}
-        for run in set(self._runs.names()) - live:
+        live = [(item["metadata"]["name"], item["metadata"]["uid"]) for item in experiments]
+        self._experiments = {Names.of(name, uid).run: name for name, uid in live}
+        for run in set(self._runs.names()) - self._experiments.keys():
             _log.info("run %s: its experiment is gone", run)
             self._runs.forget(run)
         for item in experiments:

@@ -75,6 +75,22 @@ def test_from_a_document_to_results(world, client):
     assert again["episodesPlayed"] == 0
 
 
+def test_every_step_is_told_as_it_begins(world, client):
+    """Short ones as well, to whoever asked for it."""
+    told = []
+    world.experiments.on_step(lambda name: told.append((name, world.experiments.find(name)["step"])))
+    client.post("/v1/experiments", json=document())
+    wait(client, "small", "finished", "failed")
+    played = ["Deploying", "Evaluating"]
+    world.experiments.current.thread.join(LIMIT_S)
+    assert told == [("small", step) for step in (*played, *played, "Reporting", "Succeeded")]
+    told.clear()
+    client.post("/v1/experiments", json=document())  # what is in the log needs no nodes
+    wait(client, "small", "finished", "failed")
+    world.experiments.current.thread.join(LIMIT_S)
+    assert [step for _, step in told] == ["Reporting", "Succeeded"]
+
+
 def test_one_that_was_stopped_goes_on_where_it_was(world, client):
     """Posted again, it plays only the episodes that the log does not have."""
     client.post("/v1/experiments", json=document(evaluation={"episodes": 6}))

@@ -276,6 +276,31 @@ def test_the_pace_is_that_of_played_episodes_and_phases_that_are_over_stay_in_si
     assert remaining_s(4, 10, None) is None
 
 
+def test_another_step_is_told_once_and_between_two_stages_it_is_still_the_one_before():
+    import threading
+
+    told = []
+    status = Status(Horizon.DRAIN, threading.Event(), on_step=lambda: told.append(shown()["phase"]))
+    shown = lambda: status.document([], {})  # noqa: E731
+    status.started("a", "network 1: collecting with ratc: deploying", None)
+    status.finished("a")
+    status.started("a", "network 1: collecting with ratc", 2)
+    status.advanced("a", 2)
+    status.finished("a")
+    assert (shown()["phase"], shown()["episode"]) == ("network 1: collecting with ratc", {"done": 2.0, "of": 2})
+    status.started("b", "network 2: collecting with ratc", 2)
+    status.finished("b")
+    status.started("c", "network 1: evaluating ratc", 2)
+    status.started("d", "network 1: evaluating ratc: the same in the simulator", None)
+    status.finished("d")
+    status.finished("c")
+    assert told == [
+        "network 1: collecting with ratc: deploying",
+        "network 1: collecting with ratc",
+        "network 1: evaluating ratc",
+    ]
+
+
 def test_an_experiment_says_how_long_it_will_still_take(world, client):
     assert SMALL["spec"]["evaluation"]["episodes"] == 2
     client.post("/v1/experiments", json=document(evaluation={"episodes": 3}))

@@ -20,6 +20,7 @@ ONLINE = {"algorithm": "ppo", "episodes": 7}
         ("network 1: online learning", "running", "FineTuning"),
         ("network 1: evaluating offline learning", "running", "Evaluating"),
         ("network 1: evaluating ratc: the same in the simulator", "running", "Evaluating"),
+        ("network 1: evaluating ratc: deploying", "running", "Deploying"),
         ("writing results and report", "running", "Reporting"),
         ("writing results and report", "finished", "Succeeded"),
         ("network 1: online learning", "failed", "Failed"),

@@ -77,6 +77,7 @@ def test_without_results_it_is_over_all_the_same():
         ("network 1: online learning", "FineTuning"),
         ("network 1: evaluating online learning", "Evaluating"),
         ("network 1: evaluating ratc: the same in the simulator", "Evaluating"),
+        ("network 1: collecting with ratc: deploying", "Deploying"),
         ("writing results and report", "Reporting"),
     ],
 )
@@ -86,8 +87,8 @@ def test_phases(label, phase):
 
 def test_the_method_is_named_whatever_it_is_called():
     need = demand("quick", experiment(methods=[{"name": "a.b_c+d-1", "policy": "ratc"}])["spec"])
-    for label in ("network 1: evaluating a.b_c+d-1", "network 1: evaluating a.b_c+d-1: the same in the simulator"):
-        assert mirrored({"phase": label}, need)["method"] == "a.b_c+d-1"
+    for within in ("", ": deploying", ": the same in the simulator"):
+        assert mirrored({"phase": f"network 1: evaluating a.b_c+d-1{within}"}, need)["method"] == "a.b_c+d-1"
 
 
 def test_what_is_the_same_is_counted_once():

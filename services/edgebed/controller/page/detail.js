@@ -4,7 +4,7 @@ import { ahead, ask, askJson, experimentPath, filePath, viewPath } from "./api.j
 import { bar, bytes, chip, count, duration, h, many, milliseconds, moment, percent, put, secondsOf, seriesOf, shareOf, spark, stepWords, streamWords } from "./parts.js";
 
 const REPORT = "report.html";
-const WITHIN = ": the same in the simulator"; // part of the evaluation before it
+const WITHIN = /: (the same in the simulator|deploying)$/; // parts of the stage that they name
 const SHOWN_PHASES = 12;
 
 /** The view of the experiment `name`; `act` asks for confirmation and does what buttons want. */
@@ -57,7 +57,7 @@ export function detailView(name, experiment, act) {
 
   function showPhases(given) {
     const open = given.state === "running" || given.state === "failed" || given.state === "stopped";
-    const whole = (given.finishedStages || []).filter((stage) => !stage.label.endsWith(WITHIN));
+    const whole = (given.finishedStages || []).filter((stage) => !WITHIN.test(stage.label));
     const over = whole.slice(-SHOWN_PHASES).map((stage) => h("li", { "data-state": "done" }, h("span", {}, stage.label),
       h("span", { class: "facts" }, [stage.total ? many(stage.total, /offline/.test(stage.label) ? "update" : "episode") : "", duration(stage.seconds)].filter(Boolean).join(" · "))));
     if (whole.length > SHOWN_PHASES) over.unshift(h("li", { "data-state": "done", class: "facts" }, `${many(whole.length - SHOWN_PHASES, "phase")} before`));
