@@ -50,7 +50,7 @@ class LiveView:
         phase = state.get("phase") or ""
         if phase and (phase, tenth) != self._said:
             self._said = (phase, tenth)
-            print(f"{phase}: {_count(episode)}", file=sys.stderr, flush=True)
+            print(": ".join(filter(None, (phase, _count(episode)))), file=sys.stderr, flush=True)
 
 
 def drawn(state: Mapping[str, Any], width: int) -> Group:
