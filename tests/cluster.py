@@ -34,10 +34,10 @@ class Cluster:
     kubeconfig: str
     namespace: str = "default"
 
-    def kubectl(self, *arguments: str, given: str | None = None) -> "Answer":
+    def kubectl(self, *arguments: str, given: str | None = None, limit_s: float = LIMIT_S) -> "Answer":
         """Runs kubectl with text on its standard input, and never waits for ever."""
         command = ["kubectl", "--kubeconfig", self.kubeconfig, "--namespace", self.namespace, *arguments]
-        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=limit_s, check=False)
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def establish(self, crd: str) -> None:

@@ -26,6 +26,10 @@ from edgebed.systems.cooperative.rules import Rules
 from edgebed.systems.cooperative.setups import TESTBED
 
 SEEDS = (1, 2, 3, 4)
+ROUNDS = 3
+"""Each case is played so often. Some tasks come to a node within 0.3 ms of another; where two change places, both end at
+another time by a whole execution, and a busy moment of the machine changes more. A hundredth of one round is four such pairs.
+"""
 
 
 class There(Stand):
@@ -77,7 +81,8 @@ def compared(stand: Stand, cases: Iterable[Case]) -> tuple[int, int, list[float]
 def main(addresses: Sequence[str]) -> None:
     """Prints what came out."""
     with tempfile.TemporaryDirectory() as folder, There(Path(folder), addresses) as stand:
-        tasks, same, errors = compared(stand, (drawn_case(len(addresses) - 1, seed) for seed in SEEDS))
+        cases = [drawn_case(len(addresses) - 1, seed) for seed in SEEDS]
+        tasks, same, errors = compared(stand, cases * ROUNDS)
     p50, p99 = np.percentile(errors, (50, 99))
     print(json.dumps({"tasks": tasks, "same": same, "p50": float(p50), "p99": float(p99)}))
 

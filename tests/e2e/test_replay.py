@@ -71,7 +71,7 @@ def addresses(cluster: Cluster) -> list[str]:
 @pytest.mark.alone
 def test_tasks_with_given_decisions_end_as_in_the_simulator(ground):
     arguments = ("exec", "-i", "driver", "--", "python", "-", *addresses(ground))
-    found = json.loads(ground.kubectl(*arguments, given=SCRIPT.read_text()).fine().out)
+    found = json.loads(ground.kubectl(*arguments, given=SCRIPT.read_text(), limit_s=2 * LIMIT_S).fine().out)
     same = found["same"] / found["tasks"]
     print(
         f"{found['tasks']} tasks on {NODES} pods: {100 * same:.2f} % with the simulator's status; "
