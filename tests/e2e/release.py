@@ -190,7 +190,8 @@ class Release:
 
     def other_controller(self, gone: Collection[str]) -> None:
         """Waits until one serves whose pod is none of these."""
-        self.until(lambda: any(_is_ready(pod) for pod in self.controllers() if pod["metadata"]["name"] not in gone))
+        others = lambda: [pod for pod in self.controllers() if pod["metadata"]["name"] not in gone]  # noqa: E731
+        self.until(lambda: any(map(_is_ready, others())), what="another controller serves")
 
     @contextlib.contextmanager
     def controller(self) -> Iterator[httpx.Client]:
@@ -253,16 +254,17 @@ print(json.dumps([list(row) for row in store._read(lambda connection: connection
 """Asked in the controller's pod, which knows where the log is."""
 
 
+_WATCHED = 'jsonpath={.type}|{.object.status.phase}|{.object.status.run}{"\\n"}'
+
+
 class Phases:
     """The phases of an experiment as `kubectl get --watch` shows them; a context manager."""
 
     def __init__(self, release: Release, name: str) -> None:
-        self.seen: list[str] = []
-        """Each once, in the order in which they came first."""
-        self.now = ""
+        self.now, self.run, self.gone = "", "", False
         self._changed = threading.Condition()
         command = ["kubectl", "--kubeconfig", release.cluster.kubeconfig, "--namespace", release.namespace]
-        command += ["get", "exp", name, "--watch", "-o", 'jsonpath={.status.phase}{"\\n"}']
+        command += ["get", "exp", name, "--watch", "--output-watch-events", "-o", _WATCHED]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self._thread = threading.Thread(target=self._read, daemon=True)
 
@@ -280,20 +282,24 @@ class Phases:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            phase = line.strip()
+            event, phase, run = line.rstrip("\n").split("|")
             with self._changed:
-                self.now = phase or self.now
-                if phase and phase not in self.seen:
-                    self.seen.append(phase)
+                self.now, self.run, self.gone = phase, run, event == "DELETED"
                 self._changed.notify_all()
 
     def other_than(self, phases: Collection[str], limit_s: float = LIMIT_S) -> str:
         """The phase that it is in, once that is another than these."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self.now and self.now not in phases, limit_s), self.seen
+            assert self._changed.wait_for(lambda: self.now and self.now not in phases, limit_s), self.now
             return self.now
 
     def reach(self, phase: str, limit_s: float = LIMIT_S) -> None:
-        """Waits for a phase."""
+        """Waits until it is in a phase."""
         with self._changed:
-            assert self._changed.wait_for(lambda: phase in self.seen, limit_s), f"{phase} did not come: {self.seen}"
+            assert self._changed.wait_for(lambda: self.now == phase, limit_s), f"{phase} did not come: {self.now}"
+
+    def last(self, limit_s: float = LIMIT_S) -> str:
+        """The phase in which it was deleted, once it is gone."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.gone, limit_s), f"it is still there: {self.now}"
+            return self.now

@@ -75,7 +75,8 @@ def test_tasks_with_given_decisions_end_as_in_the_simulator(ground):
     same = found["same"] / found["tasks"]
     print(
         f"{found['tasks']} tasks on {NODES} pods: {100 * same:.2f} % with the simulator's status; "
-        f"end time error p50 {1e3 * found['p50']:.2f} ms, p99 {1e3 * found['p99']:.2f} ms"
+        f"end time error p50 {1e3 * found['p50']:.2f} ms, p99 {1e3 * found['p99']:.2f} ms "
+        f"(of each round {', '.join(f'{1e3 * one:.2f}' for one in found['p99OfEach'])})"
     )
     assert same >= SAME
     assert found["p99"] <= END_ERROR_S

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 import time
 from importlib import resources
 
@@ -251,8 +252,6 @@ def row(position):
 
 def test_the_pace_is_that_of_played_episodes_and_phases_that_are_over_stay_in_sight():
     """Episodes found in the log take no time, and say nothing about those to come."""
-    import threading
-
     now = [100.0]
     status = Status(Horizon.DRAIN, threading.Event(), now=lambda: now[0])
     request = Request(Stream.EVALUATE, range(4), phase="p", label="network 1: evaluating ratc", method="ratc")
@@ -277,8 +276,6 @@ def test_the_pace_is_that_of_played_episodes_and_phases_that_are_over_stay_in_si
 
 
 def test_another_step_is_told_once_and_between_two_stages_it_is_still_the_one_before():
-    import threading
-
     told = []
     status = Status(Horizon.DRAIN, threading.Event(), on_step=lambda: told.append(shown()["phase"]))
     shown = lambda: status.document([], {})  # noqa: E731
